@@ -1,0 +1,1 @@
+"""kdlib: knowledge distillation for video action recognition, the library behind the study book."""

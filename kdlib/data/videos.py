@@ -1,0 +1,42 @@
+"""The one shape every data set takes: uint8 frames of many videos in one array."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The videos of one split.
+
+    frames: uint8 (total frames, H, W, 3), an array or a memory map; video i is
+        `frames[offsets[i]:offsets[i + 1]]`. A still image is a video of one frame.
+    offsets: int64 (N + 1,).
+    labels: int64 (N,) class indices, or float32 (N, K) multi-hot for multi-label sets.
+    groups: int64 (N,), videos of one group share a scene; no group stands in two splits.
+    classes: the K class names.
+    factors: what is known besides of each video, (N, ...) arrays by name.
+    """
+
+    frames: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    classes: tuple[str, ...]
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each video, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def clips(self, indices: np.ndarray, frame_index: np.ndarray) -> Tensor:
+        """Clips uint8 (B, T, H, W, 3): video indices[b] at frames frame_index[b] (B, T)."""
+        rows = self.offsets[indices][:, None] + frame_index
+        return torch.from_numpy(self.frames[rows])

@@ -1,0 +1,24 @@
+"""The one exception that means: the user can mend this."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake or a state the user can mend: one line that names the field and the fix.
+
+    The command line prints the line and exits with `exit_code`; notebooks show it without a traceback.
+    """
+
+    exit_code = 2
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"kdlib: {self}"]
+
+
+def unknown(field: str, value: object, allowed: Iterable[str]) -> UserError:
+    """The error for a value that is not among the allowed ones, with the nearest match."""
+    names = sorted(map(str, allowed))
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UserError(f"{field}: unknown value {value!r}; allowed: {', '.join(names)}.{hint}")

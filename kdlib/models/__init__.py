@@ -1,0 +1,1 @@
+"""Architectures, one a file: `build(name, classes, **options)`, and what they cost."""

@@ -1,0 +1,1 @@
+"""RunSpec -> run -> RunRecord -> artifact -> claim: the reproduction machinery."""
