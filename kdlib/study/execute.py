@@ -1,0 +1,175 @@
+"""Execute one RunSpec: load data and teachers, train, test once, write the record."""
+
+import inspect
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kdlib import methods, models
+from kdlib.analysis import metrics
+from kdlib.data.augment import Augmentation
+from kdlib.data.sampling import Sampling
+from kdlib.data.videos import Videos
+from kdlib.errors import UserError
+from kdlib.methods.base import Method
+from kdlib.models.cost import macs, parameters
+from kdlib.study.memory import peak_memory, reset_peak_memory
+from kdlib.study.spec import DataSpec, RunSpec
+from kdlib.study.store import RunRecord, RunStore
+from kdlib.training.batches import ClipSource
+from kdlib.training.evaluate import predict
+from kdlib.training.loop import History, fit, samples_per_second
+
+
+def execute(
+    spec: RunSpec,
+    key: str,
+    store: RunStore,
+    videos: Mapping[str, Videos],
+    teachers: Sequence[RunRecord],
+    *,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda epoch: None,
+) -> RunRecord:
+    """Train and test `spec` on its data's splits and write the record under `key`."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    reset_peak_memory(device)
+    torch.manual_seed(spec.seed)
+    method = build_method(spec, len(videos["train"].classes), [t.student() for t in teachers])
+    sources = {name: clip_source(split, spec.data, name) for name, split in videos.items()}
+    validation = sources["validation"] if len(videos["validation"]) else None
+    history = fit(
+        method,
+        sources["train"],
+        spec.recipe,
+        seed=spec.seed,
+        validation=validation,
+        device=device,
+        precision=spec.precision,
+        checkpoint=store.checkpoint(key),
+        progress=progress,
+    )
+    last = method.student.state_dict()
+    logits = {"last": predict(method, sources["test"], device=device)}
+    if history.best_state:
+        method.student.load_state_dict(history.best_state)
+        logits["chosen"] = predict(method, sources["test"], device=device)
+        method.student.load_state_dict(last)
+    labels = torch.from_numpy(videos["test"].labels)
+    result = {
+        "classes": list(videos["train"].classes),
+        "videos": {name: len(split) for name, split in videos.items()},
+        "chosen_epoch": history.best_epoch,
+        **{rule: test_result(values, labels) for rule, values in logits.items()},
+        "cost": {
+            **cost(method, spec),
+            "samples_per_second": samples_per_second(history),
+            "training_seconds": sum(row["seconds"] for row in history.epochs),
+            "seconds": time.perf_counter() - started,
+            "cpu_seconds": time.process_time() - cpu_started,
+            "peak_memory_bytes": peak_memory(device),
+        },
+    }
+    return store.write(
+        key,
+        texts={
+            "spec.json": json.dumps(json.loads(spec.to_json()), indent=1),
+            "env.json": json.dumps(environment(device), indent=1),
+            "metrics.jsonl": "".join(json.dumps(row) + "\n" for row in history.epochs),
+            "result.json": json.dumps(result, indent=1),
+        },
+        traces=traces(history, logits, videos["test"]),
+        student={name: value.cpu() for name, value in last.items()},
+    )
+
+
+def build_method(spec: RunSpec, classes: int, teachers: Sequence[nn.Module]) -> Method:
+    """The method of a spec around a freshly initialised student."""
+    module = import_module(f"kdlib.methods.{methods.check(spec.method.name)}")
+    allowed = list(inspect.signature(module.build).parameters)[2:]
+    for option in spec.method.options:
+        if option not in allowed:
+            raise methods.unknown_option(spec.method.name, option, allowed)
+    student = models.build(spec.model.name, classes, **spec.model.options)
+    return module.build(student, teachers, **spec.method.options)
+
+
+def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
+    """How a data spec draws clips from a split: augmented for training only."""
+    sampling = Sampling(data.sampling, data.frames, stride=data.stride, views=data.views)
+    crop, flip = (data.crop, data.flip) if split == "train" else ("none", False)
+    return ClipSource(videos, sampling, Augmentation(crop=crop, flip=flip), data.size)
+
+
+def test_result(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Clip-level and video-level numbers of logits (N, views, K): top-1, top-5, per class, or mAP."""
+    views = logits.shape[1]
+    video = metrics.video_logits(logits)
+    if labels.ndim == 2:
+        return {"video_map": metrics.mean_average_precision(video, labels)}
+    return {
+        "video_top1": metrics.accuracy(video, labels),
+        "video_top5": metrics.accuracy(video, labels, k=min(5, logits.shape[2])),
+        "clip_top1": metrics.accuracy(logits.flatten(0, 1), labels.repeat_interleave(views)),
+        "per_class": [float(value) for value in metrics.per_class_accuracy(video, labels)],
+    }
+
+
+def cost(method: Method, spec: RunSpec) -> dict[str, float]:
+    """Parameters of the student and multiply-accumulates of classifying one clip, in billions."""
+    clip = torch.zeros(1, 3, spec.data.frames, spec.data.size, spec.data.size)
+    method.eval()
+    clip = clip.to(next(method.student.parameters()).device)
+    return {"parameters": parameters(method.student), "gmacs": macs(method.predict, clip) / 1e9}
+
+
+def traces(
+    history: History, logits: Mapping[str, Tensor], test: Videos
+) -> dict[str, np.ndarray]:
+    """Test logits by rule as float16, with labels and groups, for paired statistics."""
+    arrays = {f"logits_{rule}": values.numpy().astype(np.float16) for rule, values in logits.items()}
+    return {**arrays, "labels": test.labels, "groups": test.groups}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, device, threads and commit, for `env.json`."""
+    root = Path(__file__).parents[2]
+    commit = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    packages = ("torch", "torchvision", "numpy", "lightning-fabric", "timm", "av")
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in packages},
+        "device": name,
+        "device_type": device.split(":")[0],
+        "threads": torch.get_num_threads(),
+        "commit": commit.stdout.strip() or "unknown",
+    }
+
+
+def check(spec: RunSpec) -> None:
+    """Refuse a spec whose model or method cannot be built, by building both without memory."""
+    try:
+        with torch.device("meta"):
+            teachers: list[nn.Module] = [
+                models.build(teacher.model.name, 2, **teacher.model.options)
+                for teacher in spec.method.teachers
+            ]
+            build_method(spec, 2, teachers)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{spec.title}: {error}") from None

@@ -1,0 +1,97 @@
+"""How notebooks show what the study made: figures, tables with verdict chips, failures, moving clips."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from PIL import Image
+
+from kdlib.study.claims import Result
+
+VERDICTS = ("supported", "contradicted", "inconclusive")
+
+
+def artifact(value: pd.DataFrame | Figure, title: str, name: str) -> HTML:
+    """A captioned figure or table."""
+    body = figure(value, title) if isinstance(value, Figure) else table(value)
+    caption = f"<figcaption>{html.escape(title)} <code>{html.escape(name)}</code></figcaption>"
+    return HTML(f'<figure class="kd-artifact">{body}{caption}</figure>')
+
+
+def figure(value: Figure, title: str) -> str:
+    """A matplotlib figure as an SVG image that text readers can name."""
+    data = io.BytesIO()
+    value.savefig(data, format="svg", bbox_inches="tight", metadata={"Date": None})
+    source = base64.b64encode(data.getvalue()).decode()
+    return f'<img class="kd-figure" alt="{html.escape(title)}" src="data:image/svg+xml;base64,{source}">'
+
+
+def table(value: pd.DataFrame) -> str:
+    """A table as HTML: verdicts become chips, missing cells a dash."""
+    cells = value.map(_cell)
+    cells.columns = [html.escape(str(column)).replace("|", "<br>") for column in cells.columns]
+    body = cells.to_html(index=False, escape=False, border=0, classes="kd-table")
+    return f'<div class="kd-scroll">{body}</div>'
+
+
+def _cell(value: object) -> str:
+    if value in VERDICTS:
+        return f'<span class="verdict verdict-{value}">{value}</span>'
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    return html.escape(f"{value:,.2f}" if isinstance(value, float) else str(value))
+
+
+def claims(results: Sequence[Result]) -> HTML:
+    """Claims as a table: sentence, effect with interval, what was compared, verdict."""
+    rows = []
+    for result in results:
+        finding = result.finding
+        effect = f"{finding.effect:.1f} {finding.unit}" if finding else "–"
+        how = finding.compared if finding else ""
+        rows.append(
+            {
+                "the paper says": f"{result.claim.text} ({result.claim.source})",
+                "compared here": ". ".join(filter(None, [how, result.reason])),
+                "effect": effect,
+                "verdict": result.verdict,
+            }
+        )
+    return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows))}</div>')
+
+
+def failure(name: str, reason: str) -> HTML:
+    """What stands in the place of an artifact whose runs failed."""
+    text = f"<strong>{html.escape(name)} was not made.</strong> {html.escape(reason)}"
+    return HTML(f'<div class="kd-failure">{text}</div>')
+
+
+def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:
+    """A clip uint8 (T, H, W, 3) that moves on any page: an animated, lossless WebP image."""
+    images = [Image.fromarray(frame).resize((pixels, pixels), Image.Resampling.NEAREST) for frame in frames]
+    data = io.BytesIO()
+    images[0].save(
+        data,
+        "webp",
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 / fps),
+        loop=0,
+        lossless=True,
+    )
+    source = base64.b64encode(data.getvalue()).decode()
+    name = html.escape(caption)
+    return HTML(
+        f'<figure class="kd-clip"><img alt="{name}" src="data:image/webp;base64,{source}">'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
+
+
+def row(*parts: HTML) -> HTML:
+    """Several of the above side by side; they wrap on narrow screens."""
+    return HTML('<div class="kd-row">' + "".join(part.data for part in parts) + "</div>")

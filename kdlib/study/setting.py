@@ -1,0 +1,133 @@
+"""The setting of a reproduction: profile, data, seeds, device, and where things lie."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kdlib.data.manifest import manifest_names
+from kdlib.errors import UserError, unknown
+from kdlib.study.datasets import Datasets
+from kdlib.study.store import RunStore
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How big everything is: never what is done.
+
+    seeds: of the headline comparison and of all other rows; `SEEDS` overrides both.
+    evidence: whether its numbers may support or contradict a sentence.
+    """
+
+    name: str
+    text: str
+    headline_seeds: int
+    other_seeds: int
+    evidence: bool = True
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", "does every path run? Its numbers are no evidence", 2, 1, evidence=False),
+        Profile("laptop", "micro models on a bare machine, within the hour", 5, 1),
+        Profile("gpu", "larger models on one GPU, about an hour", 5, 5),
+        Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a user chose. Every field is checked when it is made; UserError names the field.
+
+    dataset: "generated", or real sets by role ("target:jhmdb21"); a bare name fills `target`.
+    data: the folder that holds real sets. seeds: 0 leaves them to the profile.
+    store: records and caches. results: where artifacts, notebooks and the book go.
+    """
+
+    profile: str = "laptop"
+    dataset: str = "generated"
+    data: str = ""
+    seeds: int = 0
+    device: str = "cpu"
+    jobs: int = 2
+    store: Path = ROOT / ".kdlib"
+    results: Path = ROOT / "results"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise unknown("PROFILE", self.profile, PROFILES)
+        for name, least in (("seeds", 0), ("jobs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UserError(f"{name.upper()}: a whole number from {least} up, not {value!r}")
+        if self.device not in ("cpu", "cuda"):
+            raise unknown("DEVICE", self.device, ("cpu", "cuda"))
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("DEVICE: no CUDA device is visible to torch; use DEVICE=cpu")
+        object.__setattr__(self, "store", Path(self.store))
+        object.__setattr__(self, "results", Path(self.results))
+        if self.roles and not self.data:
+            raise UserError("DATA: name the folder that holds the data set, as DATA=../shared/data")
+        if self.data and not Path(self.data).is_dir():
+            raise UserError(f"DATA: there is no folder {self.data!r}")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The real data set of each role that has one."""
+        if self.dataset == "generated":
+            return {}
+        roles = {}
+        for part in self.dataset.split(","):
+            role, _, name = part.rpartition(":")
+            role = role or "target"
+            if role not in ROLES:
+                raise unknown("DATASET role", role, ROLES)
+            if name not in manifest_names():
+                raise unknown("DATASET", name, ["generated", *manifest_names()])
+            roles[role] = name
+        return roles
+
+    @property
+    def scale(self) -> Profile:
+        """The profile."""
+        return PROFILES[self.profile]
+
+    def seed_list(self, *, headline: bool) -> tuple[int, ...]:
+        """The seeds of a headline comparison or of another row."""
+        count = self.scale.headline_seeds if headline else self.scale.other_seeds
+        return tuple(range(self.seeds or count))
+
+    @property
+    def data_name(self) -> str:
+        """The folder name of these data under results/<profile>/."""
+        return self.dataset.replace(",", "+").replace(":", "=")
+
+    @property
+    def folder(self) -> Path:
+        """results/<profile>/<data>."""
+        return self.results / self.profile / self.data_name
+
+    @property
+    def run_store(self) -> RunStore:
+        """The run records."""
+        return RunStore(self.store)
+
+    @property
+    def datasets(self) -> Datasets:
+        """The data sets."""
+        root = Path(self.data).resolve() if self.data else None
+        return Datasets(self.store / "cache", root, min(self.jobs, os.cpu_count() or 1))
+
+    @property
+    def stamp(self) -> str:
+        """One sentence on where numbers come from, for the head of every page."""
+        real = ", ".join(f"{name} ({role})" for role, name in self.roles.items())
+        data = f"real clips of {real}" if real else "generated clips"
+        tail = "" if self.scale.evidence else " They are no evidence: only a check that all runs."
+        return f"Numbers from {data}, profile {self.profile}, on {self.device}.{tail}"

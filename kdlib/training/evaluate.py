@@ -1,0 +1,22 @@
+"""Logits of a method on a split, as at test time."""
+
+import torch
+from torch import Tensor
+
+from kdlib.methods.base import Method
+from kdlib.training.batches import ClipSource, test_clips
+
+
+@torch.inference_mode()
+def predict(
+    method: Method, source: ClipSource, *, batch_size: int = 64, device: str = "cpu"
+) -> Tensor:
+    """Logits float32 (N, views, K) of every video's test clips; leaves the method's mode as it was."""
+    was_training = method.training
+    method.eval()
+    logits = [
+        method.predict(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).float().cpu()
+        for _, clips in test_clips(source, batch_size, torch.device(device))
+    ]
+    method.train(was_training)
+    return torch.cat(logits)

@@ -1,0 +1,91 @@
+"""How a run is trained: optimiser, schedule, epochs. A frozen dataclass and what it makes."""
+
+import math
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """The optimisation of one run.
+
+    learning_rate: the peak, for a batch of batch_size clips.
+    warmup_epochs: linear rise from 0; may be a fraction.
+    milestones: epochs at which a "step" schedule divides the rate by 10.
+    bias_multiplier: biases learn at this multiple of the rate (2 in ResKD's ResNet recipe).
+    backbone_multiplier: all but the last linear layer learn at this multiple (0.1 for Video Swin).
+    decay_vectors: whether weight decay acts on biases and norms too.
+    accumulate: batches whose gradients are averaged into one optimiser step.
+    clip_norm: largest norm of the gradient, None for no clipping.
+    """
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    bias_multiplier: float = Field(default=1.0, gt=0)
+    backbone_multiplier: float = Field(default=1.0, gt=0)
+    decay_vectors: bool = False
+    accumulate: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs} must be below epochs={self.epochs}"
+            )
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError('milestones go with schedule="step", and only with it')
+        return self
+
+
+def rate_factor(recipe: Recipe, epoch: float) -> float:
+    """The learning rate over its peak, in [0, 1], at a time in epochs (fractions allowed)."""
+    if epoch < recipe.warmup_epochs:
+        return epoch / recipe.warmup_epochs
+    if recipe.schedule == "constant":
+        return 1.0
+    if recipe.schedule == "step":
+        return 0.1 ** sum(epoch >= milestone for milestone in recipe.milestones)
+    progress = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
+    """The optimiser over all parameters that take a gradient, in groups by decay and rate."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decay = recipe.weight_decay if parameter.ndim > 1 or recipe.decay_vectors else 0.0
+        multiplier = recipe.bias_multiplier if name.endswith("bias") else 1.0
+        if ".backbone." in name:
+            multiplier *= recipe.backbone_multiplier
+        groups.setdefault((decay, multiplier), []).append(parameter)
+    parameter_groups = [
+        {"params": parameters, "weight_decay": decay, "lr": recipe.learning_rate * multiplier}
+        for (decay, multiplier), parameters in groups.items()
+    ]
+    for group in parameter_groups:
+        group["peak"] = group["lr"]
+    if recipe.optimizer == "sgd":
+        return SGD(parameter_groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return AdamW(parameter_groups)
+
+
+def set_rate(optimizer: Optimizer, recipe: Recipe, epoch: float) -> None:
+    """Set every group's learning rate for this time in epochs."""
+    factor = rate_factor(recipe, epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
