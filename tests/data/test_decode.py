@@ -1,0 +1,170 @@
+import pickle
+
+import av
+import numpy as np
+import pytest
+
+from kdlib.data.decode import Undecodable, decode, probe
+from kdlib.errors import UserError
+
+
+def ramp(frames=6, height=48, width=64):
+    """Grey frames, each brighter than the last, with a white top-left corner."""
+    clip = np.empty((frames, height, width, 3), np.uint8)
+    clip[:] = (30 * np.arange(frames) + 20)[:, None, None, None]
+    clip[:, : height // 4, : width // 4] = 250
+    return clip
+
+
+def test_a_lossless_video_comes_back_in_order(tmp_path, write_video):
+    clip = ramp()
+    decoded = decode(write_video(tmp_path / "a.mp4", clip))
+    assert decoded.shape == clip.shape
+    assert decoded.dtype == np.uint8
+    # RGB -> YUV -> RGB rounds.
+    assert np.abs(decoded.astype(int) - clip).max() <= 3
+
+
+def test_frames_of_reordered_pictures_are_in_presentation_order(tmp_path, write_video):
+    clip = ramp(frames=8)
+    decoded = decode(write_video(tmp_path / "b.avi", clip, codec="mpeg4"))
+    brightness = decoded[:, 30:, 30:].mean((1, 2, 3))
+    assert np.abs(brightness - clip[:, 40, 40, 0]).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (None, (48, 64)),
+        (24, (24, 32)),
+        (33, (33, 44)),
+        (96, (96, 128)),
+        ((24, 24), (24, 24)),
+        ((40, 20), (40, 20)),
+        ((17, 51), (17, 51)),
+    ],
+)
+def test_sizes(tmp_path, write_video, size, expected):
+    decoded = decode(write_video(tmp_path / "a.mp4", ramp()), size)
+    assert decoded.shape == (6, *expected, 3)
+
+
+def test_crop_is_the_centre_of_the_resized_frame(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", ramp())
+    np.testing.assert_array_equal(decode(path, (24, 24)), decode(path, 24)[:, :, 4:28])
+
+
+def test_resizing_averages(tmp_path, write_video):
+    stripes = np.zeros((2, 64, 64, 3), np.uint8)
+    stripes[:, :, ::2] = 254
+    decoded = decode(write_video(tmp_path / "a.mp4", stripes), 16)
+    assert np.abs(decoded[:, 2:-2, 2:-2].astype(int) - 127).max() < 12
+
+
+def test_probe(tmp_path, write_video):
+    info = probe(write_video(tmp_path / "a.mp4", ramp(), rate=30))
+    assert (info.frames, info.height, info.width, info.fps, info.codec) == (6, 48, 64, 30, "h264")
+
+
+def test_frame_size_is_that_of_the_first_frame_throughout(tmp_path, write_video):
+    # Two streams of other sizes after one another, as raw H.264 in a transport stream may be.
+    one = write_video(tmp_path / "1.ts", ramp()).read_bytes()
+    two = write_video(tmp_path / "2.ts", ramp(height=96, width=96)).read_bytes()
+    (tmp_path / "both.ts").write_bytes(one + two)
+    assert decode(tmp_path / "both.ts").shape == (12, 48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.mp4", b""),
+        ("text.mp4", b"this is no video\n" * 100),
+        # Scripts that would have FFmpeg open other files.
+        ("concat.mp4", b"ffconcat version 1.0\nfile a.mp4\n"),
+        ("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.mp4\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_what_is_no_video_is_named_with_a_reason(tmp_path, write_video, name, content):
+    write_video(tmp_path / "a.mp4", ramp())
+    (tmp_path / name).write_bytes(content)
+    for read in (decode, probe):
+        with pytest.raises(Undecodable, match=f"{name}: .*[Ii]nvalid") as caught:
+            read(tmp_path / name)
+        assert caught.value.path == tmp_path / name
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(Undecodable, match=r"absent\.mp4: No such file"):
+        decode(tmp_path / "absent.mp4")
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+    with pytest.raises(Undecodable, match="no video stream"):
+        decode(tmp_path / "a.mkv")
+
+
+def test_undecodable_is_a_user_error_that_travels_between_processes():
+    error = pickle.loads(pickle.dumps(Undecodable("a.mp4", "why")))
+    assert isinstance(error, UserError)
+    assert str(error) == "a.mp4: why"
+
+
+# Real files
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("edge_cases/decord_unordered.mov", (4, 50, 50, 3)),
+        ("edge_cases/torchcodec_av1_video.mkv", (125, 360, 640, 3)),
+        ("edge_cases/decord_video_0.mov", (3, 320, 568, 3)),
+        ("edge_cases/decord_video_90.mov", (3, 568, 320, 3)),
+        ("hmdb51/SchoolRulesHowTheyHelpUs_wave_f_nm_np1_ba_med_0.avi", (74, 240, 320, 3)),
+        ("ucf101/v_ApplyEyeMakeup_g01_c01.avi", (164, 240, 320, 3)),
+        ("kinetics400/SOX5yA1l24A.mp4", (332, 256, 340, 3)),
+    ],
+)
+def test_real_clips(real, name, shape):
+    path = real / "test_clips" / name
+    assert decode(path).shape == shape
+    info = probe(path)
+    assert (info.height, info.width) == shape[1:3]
+    # The header of this avi counts a last, empty packet.
+    assert info.frames in (None, shape[0], shape[0] + 1)
+
+
+@pytest.mark.real
+def test_a_rotated_clip_is_upright(real):
+    upright = decode(real / "test_clips/edge_cases/decord_video_90.mov")
+    with av.open(str(real / "test_clips/edge_cases/decord_video_90.mov")) as container:
+        lying = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    # The flag says a quarter turn clockwise: what lay on the left is on top.
+    difference = np.abs(upright[0].astype(int) - np.rot90(lying, -1)).mean()
+    assert difference < 1
+
+
+@pytest.mark.real
+def test_avi_frames_follow_one_another_smoothly(real):
+    """Sorting by the time stamps of this file would shuffle its frames."""
+    path = real / "test_clips/ucf101/v_ApplyEyeMakeup_g01_c01.avi"
+    frames = decode(path, 60).astype(int)
+    with av.open(str(path)) as container:
+        stamps = [frame.pts for frame in container.decode(video=0)]
+    assert stamps != sorted(stamps)
+
+    def roughness(clip):
+        return np.abs(np.diff(clip, axis=0)).mean()
+
+    assert roughness(frames) < 0.8 * roughness(frames[np.argsort(stamps)])
+
+
+@pytest.mark.real
+def test_a_corrupted_clip_is_undecodable_as_a_whole(real):
+    with pytest.raises(Undecodable, match=r"decord_corrupted.mp4: Invalid data.* after 28 frames"):
+        decode(real / "test_clips/edge_cases/decord_corrupted.mp4", 64)

@@ -1,0 +1,103 @@
+import copy
+
+import pytest
+import yaml
+
+from kdlib.data.manifest import MANIFESTS, inside, load
+from kdlib.errors import UserError
+
+OWN = {
+    "name": "mine",
+    "title": "Mine",
+    "classes": ["jump", "wave"],
+    "files": {"folder": "clips"},
+    "layout": {"kind": "folders"},
+}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Load the manifest above after a change made to it."""
+
+    def changed(change):
+        content = copy.deepcopy(OWN)
+        change(content)
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return load(path)
+
+    return changed
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_manifest_loads_and_bears_its_name_and_source(path):
+    manifest = load(path.stem)
+    assert manifest.name == path.stem
+    assert manifest.homepage.startswith(("http://", "https://"))
+    assert manifest.citation
+    assert manifest.terms
+
+
+def test_jhmdb21():
+    manifest = load("jhmdb21")
+    assert len(manifest.classes) == 21
+    assert next(iter(manifest.splits)) == "split1_titlesafe"
+    assert manifest.splits["hmdb_split1"] == {"train": 667, "test": 257}
+
+
+def test_a_minimal_manifest_of_ones_own(own):
+    manifest = own(lambda content: None)
+    assert manifest.classes == ("jump", "wave")
+    assert manifest.splits == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(clases=[]), r"clases: unknown key. Did you mean 'classes'\?"),
+        (lambda m: m["files"].update(foldr="x"), r"files.foldr: unknown key.*'folder'"),
+        (lambda m: m["layout"].update(grup="x"), r"layout.folders.grup: unknown key.*'group'"),
+        (lambda m: m["layout"].update(kind="flat"), "layout: .*'table', 'folders'"),
+        (lambda m: m.pop("title"), "title: Field required"),
+        (lambda m: m.update(classes=["a", "a"]), "a name stands twice"),
+        (lambda m: m.update(classes=["yes", True]), "classes.1: .*valid string"),
+        (lambda m: m.update(validation=1.5), "validation: .*less than 1"),
+        (lambda m: m.update(splits={"one": {"training": 3}}), "splits.one.training"),
+        (lambda m: m.update(layout={"kind": "table", "table": "t.csv"}), "at least one column"),
+        (lambda m: m["files"].update(folder="../x"), "files.folder: .*without '..'"),
+        (lambda m: m["files"].update(archive="/x.tar"), "files.archive: .*relative"),
+        (lambda m: m.update(name="../mine"), "name: .*pattern"),
+    ],
+)
+def test_a_fault_is_named_with_its_key_and_file(own, change, message):
+    with pytest.raises(UserError, match=rf"mine\.yaml: .*{message}") as caught:
+        own(change)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_manifest(tmp_path):
+    with pytest.raises(UserError, match=r"data set: unknown value 'jhmdb'.*'jhmdb21'"):
+        load("jhmdb")
+    with pytest.raises(UserError, match=r"absent\.yaml.*No such file"):
+        load(tmp_path / "absent.yaml")
+    (tmp_path / "a.yaml").write_text("- just\n- a list\n")
+    with pytest.raises(UserError, match="not a mapping"):
+        load(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("name: [unclosed\n")
+    with pytest.raises(UserError, match=r"b\.yaml.*line"):
+        load(tmp_path / "b.yaml")
+    # Tags that would build Python objects are refused.
+    (tmp_path / "c.yaml").write_text("name: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(UserError, match="could not determine a constructor"):
+        load(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("path", ["", "/a", "../a", "a/../../b", "a\\..\\..\\b", "C:/a", "."])
+def test_paths_that_lead_outside(path):
+    with pytest.raises(ValueError, match="relative"):
+        inside(path)
+
+
+def test_paths_inside():
+    for path in ("a", "a/b!(c);[d]@.mp4", "a..b/c"):
+        assert inside(path) == path
