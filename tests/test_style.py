@@ -1,0 +1,234 @@
+"""The house rules a machine can check: linters, sizes, direction of imports, notebooks, paths."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "kdlib").rglob("*.py"))
+PYTHON = [
+    *SOURCES,
+    *(p for folder in ("tests", "benchmarks", "book") for p in (ROOT / folder).rglob("*.py")),
+]
+NOTEBOOKS = sorted(
+    p for p in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
+)
+
+# What each package may import of kdlib, besides kdlib.errors.
+ALONE = ("data", "models", "losses", "analysis")
+MAY_IMPORT = {
+    **{package: {package} for package in ALONE},
+    "methods": {"methods", "losses", "models", "data.augment"},
+    "training": {"training", "methods.base", *ALONE},
+    "study": {"study", "training", "methods", *ALONE},
+}
+MACHINE_PATH = re.compile(r"(?<![\w.~)}\]*-])/(work|root|home|Users)/")
+REGISTRY = re.compile(
+    r"pypi\.org|pythonhosted\.org|anaconda\.(org|com)|npmjs\.org|download\.pytorch\.org/whl"
+)
+
+
+def run(*command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
+
+
+def test_ruff_check():
+    run("ruff", "check", "--no-cache", *map(str, PYTHON))
+
+
+def test_ruff_format():
+    run("ruff", "format", "--no-cache", "--check", *map(str, PYTHON))
+
+
+@pytest.mark.slow
+def test_mypy():
+    run("mypy", "kdlib")
+
+
+# Sizes
+
+
+def lines(path):
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_files_are_short():
+    assert {str(p.relative_to(ROOT)): lines(p) for p in SOURCES if lines(p) > 400} == {}
+
+
+def test_study_stays_thin():
+    assert sum(lines(p) for p in SOURCES if p.is_relative_to(ROOT / "kdlib/study")) < 1500
+
+
+# Direction of imports
+
+
+def imported(source, module):
+    """Full dotted names that the source of `module` ("kdlib.losses.dkd") imports."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [f"{base}.{alias.name}" for alias in node.names]
+    return names
+
+
+def forbidden(source, module):
+    """The imports of `source` that its package may not make."""
+    package = module.split(".")[1]
+    allowed = [f"kdlib.{name}" for name in (*MAY_IMPORT[package], "errors")]
+    return [
+        name
+        for name in imported(source, module)
+        if name.split(".")[0] in ("kdlib", "book")
+        and not any(name == one or name.startswith(one + ".") for one in allowed)
+    ]
+
+
+def test_every_package_has_an_import_rule():
+    packages = {p.parent.name for p in (ROOT / "kdlib").glob("*/__init__.py")}
+    assert packages == MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_run_one_way(package):
+    found = {}
+    for path in sorted((ROOT / "kdlib" / package).rglob("*.py")):
+        # The name of a package's __init__ keeps its last part, so that "." means the package.
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if wrong := forbidden(path.read_text(encoding="utf-8"), module):
+            found[module] = wrong
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "expected"),
+    [
+        ("from kdlib.models import build", "kdlib.losses.x", ["kdlib.models.build"]),
+        ("from kdlib import models", "kdlib.losses.x", ["kdlib.models"]),
+        ("from ..models import c3d", "kdlib.losses.x", ["kdlib.models.c3d"]),
+        ("from .kd import a\nfrom kdlib.errors import UserError", "kdlib.losses.x", []),
+        ("def f():\n    import kdlib.study.plan", "kdlib.training.x", ["kdlib.study.plan"]),
+        ("from kdlib.methods.masked import M", "kdlib.training.x", ["kdlib.methods.masked.M"]),
+        ("from kdlib.methods.base import Method", "kdlib.training.x", []),
+        ("from kdlib.data.videos import Videos", "kdlib.methods.x", ["kdlib.data.videos.Videos"]),
+        ("from kdlib.data.augment import resize", "kdlib.methods.x", []),
+        ("import book.flow.study", "kdlib.study.x", ["book.flow.study"]),
+        ("import torch\nfrom torch import nn", "kdlib.data.x", []),
+    ],
+)
+def test_forbidden_imports_are_seen(source, module, expected):
+    assert forbidden(source, module) == expected
+
+
+# Notebooks
+
+
+def faults(notebook):
+    """What a committed notebook must not have, in words; empty if all is well."""
+    cells, found = notebook["cells"], []
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if cells[0]["cell_type"] != "markdown" or not "".join(cells[0]["source"]).startswith("# "):
+        found.append("the first cell is not the title")
+    if len(tagged) != 1 or tagged != code[:1]:
+        found.append("the first code cell, and it alone, bears the tag 'parameters'")
+    if "papermill" in notebook["metadata"] or "widgets" in notebook["metadata"]:
+        found.append("metadata of an execution")
+    for cell in code:
+        source = "".join(cell["source"]).splitlines()
+        if cell["outputs"] or cell["execution_count"] is not None:
+            found.append(f"cell {cell['id']}: outputs or an execution count")
+        if len(source) > 25:
+            found.append(f"cell {cell['id']}: {len(source)} lines, over 25")
+        if any(len(line) > 78 for line in source):
+            found.append(f"cell {cell['id']}: a line over 78 characters is cut off in the book")
+    return found
+
+
+def cell(cell_type, source, **other):
+    base = {"cell_type": cell_type, "id": "x", "metadata": {}, "source": source}
+    extra = {"outputs": [], "execution_count": None} if cell_type == "code" else {}
+    return {**base, **extra, **other}
+
+
+TITLE = cell("markdown", "# Title")
+PARAMETERS = cell("code", "seed = 0", metadata={"tags": ["parameters"]})
+
+
+@pytest.mark.parametrize(
+    ("cells", "count"),
+    [
+        ([TITLE, PARAMETERS, cell("code", "x = 1\n" * 25)], 0),
+        ([PARAMETERS], 1),
+        ([TITLE, cell("code", "x = 1"), PARAMETERS], 1),
+        ([TITLE, cell("code", "x = 1")], 1),
+        ([TITLE, PARAMETERS, PARAMETERS], 1),
+        ([TITLE, PARAMETERS, cell("code", "x", execution_count=3)], 1),
+        ([TITLE, PARAMETERS, cell("code", "x", outputs=[{"output_type": "stream"}])], 1),
+        ([TITLE, PARAMETERS, cell("code", "x = 1\n" * 26)], 1),
+        ([TITLE, PARAMETERS, cell("code", "x" * 79)], 1),
+    ],
+)
+def test_faults_of_notebooks_are_seen(cells, count):
+    assert len(faults({"cells": cells, "metadata": {}})) == count
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_notebook(path):
+    assert faults(json.loads(path.read_text(encoding="utf-8"))) == []
+
+
+def test_cell_ids_are_unique_in_the_project():
+    ids = Counter(
+        cell["id"]
+        for path in NOTEBOOKS
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    )
+    assert [name for name, count in ids.items() if count > 1] == []
+
+
+# Text
+
+
+def committed():
+    """Files that git tracks or would add."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_no_machine_path_and_no_registry_in_text():
+    found = []
+    for path in committed():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if MACHINE_PATH.search(line) or REGISTRY.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+def test_machine_paths_are_told_from_others():
+    for text in ("cd {}/x", "'{}/'", "={}/main", "file://{}/a"):
+        assert MACHINE_PATH.search(text.format("/" + "work"))
+        assert MACHINE_PATH.search(text.format("/" + "root"))
+    for text in ("https://host.org/{}/x", "artwork/x", "build/{}/x", "~/{}/x", "a/{}"):
+        assert not MACHINE_PATH.search(text.format("work"))
