@@ -1,0 +1,65 @@
+"""Video Swin: attention in shifted 3-D windows, from torchvision (Liu et al., 2022)."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor
+from torchvision.models.video.swin_transformer import SwinTransformer3d
+
+from kdlib.errors import UserError
+from kdlib.models.classifier import Probability, VideoClassifier
+
+# embed_dim, depths, heads and window (frames, height, width in tokens), Video Swin's section 3.4
+SIZES = {
+    "swin3d_t": (96, [2, 2, 6, 2], [3, 6, 12, 24], [8, 7, 7]),
+    "swin3d_s": (96, [2, 2, 18, 2], [3, 6, 12, 24], [8, 7, 7]),
+    "swin3d_b": (128, [2, 2, 18, 2], [4, 8, 16, 32], [8, 7, 7]),
+}
+
+
+class SwinMaps(SwinTransformer3d):
+    """torchvision's network up to its last norm: (B, 3, T, H, W) to (B, C, T', h, w)."""
+
+    def __init__(
+        self, width: int, depths: list[int], heads: list[int], window: list[int], drop_path: float
+    ) -> None:
+        super().__init__(
+            patch_size=[2, 4, 4],
+            embed_dim=width,
+            depths=depths,
+            num_heads=heads,
+            window_size=window,
+            stochastic_depth_prob=drop_path,
+        )
+        del self.avgpool, self.head
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """The map after the last norm."""
+        tokens = self.norm(self.features(self.pos_drop(self.patch_embed(clips))))
+        return tokens.movedim(-1, 1)
+
+
+def build(
+    classes: PositiveInt,
+    backbone: Literal["micro", "swin3d_t", "swin3d_s", "swin3d_b"] = "micro",
+    width: PositiveInt = 24,
+    dropout: Probability = 0.0,
+    drop_path: Probability = 0.1,
+) -> VideoClassifier:
+    """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
+
+    backbone: "micro" has two stages of two blocks, windows of 2 x 3 x 3 tokens, heads of width
+        channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others have four stages and a
+        map of H / 32, with torchvision's names, so that its weights load into `.backbone`.
+    dropout: ResKD trains with 0.5 (METHODS 1.3).
+    drop_path: the last block's stochastic depth, falling to zero at the first; active in
+        `train()`, hence also in a teacher that ResKD keeps in train mode.
+    """
+    if backbone == "micro":
+        maps = SwinMaps(width, [2, 2], [1, 2], [2, 3, 3], drop_path)
+        return VideoClassifier(maps, 2 * width, classes, dropout)
+    if width != 24:
+        raise UserError(f"swin3d.width: {backbone} has its own width; leave width out")
+    embed, depths, heads, window = SIZES[backbone]
+    maps = SwinMaps(embed, depths, heads, window, drop_path)
+    return VideoClassifier(maps, maps.num_features, classes, dropout)
