@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from kdlib.data.augment import resize
+from kdlib.models.classifier import VideoClassifier
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class Method(nn.Module):
     teacher_mode = "eval"
 
     def __init__(
-        self, student: nn.Module, teachers: Sequence[nn.Module] = (), resolution: int | None = None
+        self,
+        student: VideoClassifier,
+        teachers: Sequence[VideoClassifier] = (),
+        resolution: int | None = None,
     ) -> None:
         super().__init__()
-        self.student = student
+        self.student: VideoClassifier = student
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.resolution = resolution
 

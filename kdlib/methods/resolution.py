@@ -5,10 +5,10 @@ comparison of the paper's Section 5.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdlib.errors import UserError
 from kdlib.losses.feature_kd import feature_kd_loss
@@ -16,6 +16,7 @@ from kdlib.losses.logit_kd import kd_loss
 from kdlib.losses.pixel_logit_kd import pixel_logit_kd_loss
 from kdlib.methods.base import Batch, Method, StepOutput
 from kdlib.methods.supervised import classification_loss
+from kdlib.models.classifier import VideoClassifier
 
 
 class ResolutionDistillation(Method):
@@ -30,8 +31,8 @@ class ResolutionDistillation(Method):
 
     def __init__(
         self,
-        student: nn.Module,
-        teacher: nn.Module,
+        student: VideoClassifier,
+        teacher: VideoClassifier,
         *,
         resolution: int,
         target: Literal["feature", "logit", "pixel"] = "feature",
@@ -48,9 +49,8 @@ class ResolutionDistillation(Method):
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """Both networks see one crop; the student's is a bilinear reduction of the teacher's."""
-        teacher = self.teachers[0]
         with torch.no_grad():
-            teacher_map = teacher.features(batch.clips)
+            teacher_map = self.teacher.features(batch.clips)
         student_map = self.student.features(self.student_view(batch.clips))
         logits = self.student.head(student_map)
         cross_entropy = classification_loss(logits, batch.labels)
@@ -58,14 +58,18 @@ class ResolutionDistillation(Method):
         parts = {"cross_entropy": cross_entropy.detach(), "distillation": distillation.detach()}
         return StepOutput(cross_entropy + distillation, parts, logits)
 
+    @property
+    def teacher(self) -> VideoClassifier:
+        """The teacher."""
+        return cast(VideoClassifier, self.teachers[0])
+
     def distillation(self, student_map: Tensor, teacher_map: Tensor, logits: Tensor) -> Tensor:
         """The unweighted term for the chosen target, a scalar."""
         if self.target == "feature":
             return feature_kd_loss(student_map, teacher_map)
-        teacher = self.teachers[0]
         if self.target == "pixel":
             with torch.no_grad():
-                teacher_scores = teacher.pixel_logits(teacher_map)
+                teacher_scores = self.teacher.pixel_logits(teacher_map)
             return pixel_logit_kd_loss(
                 self.student.pixel_logits(student_map),
                 teacher_scores,
@@ -74,13 +78,13 @@ class ResolutionDistillation(Method):
             )
         with torch.no_grad():
             # Pooling before the shared fc equals averaging the scores of all places: no dropout here.
-            teacher_logits = teacher.pixel_logits(teacher_map).mean((2, 3, 4))
+            teacher_logits = self.teacher.pixel_logits(teacher_map).mean((2, 3, 4))
         return kd_loss(logits, teacher_logits, temperature=self.temperature)
 
 
 def build(
-    student: nn.Module,
-    teachers: Sequence[nn.Module],
+    student: VideoClassifier,
+    teachers: Sequence[VideoClassifier],
     *,
     resolution: int,
     target: Literal["feature", "logit", "pixel"] = "feature",

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kdlib.losses.multi_label import multi_label_cross_entropy
 from kdlib.methods.base import Batch, Method, StepOutput
+from kdlib.models.classifier import VideoClassifier
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -27,7 +28,10 @@ class Supervised(Method):
 
 
 def build(
-    student: nn.Module, teachers: Sequence[nn.Module] = (), *, resolution: int | None = None
+    student: VideoClassifier,
+    teachers: Sequence[VideoClassifier] = (),
+    *,
+    resolution: int | None = None,
 ) -> Supervised:
     """A supervised run; takes no teachers."""
     return Supervised(student, teachers, resolution)

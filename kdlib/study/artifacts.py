@@ -17,9 +17,7 @@ def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any
         # A fixed salt and no date: the same figure gives the same bytes.
         for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             temporary = _temporary(path, ending)
-            value.savefig(
-                temporary, format=ending, dpi=200, bbox_inches="tight", metadata=metadata
-            )
+            value.savefig(temporary, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
             os.replace(temporary, path.with_suffix(f".{ending}"))
     else:
         write_text(path.with_suffix(".csv"), value.to_csv(index=False))

@@ -91,7 +91,9 @@ class Chapter:
         setting = self.setting
         todo, _ = plan(specs, setting.run_store, setting.device, self.data_keys)
         if todo and os.environ.get("KDLIB_TRAIN") == "never":
-            raise MissingRuns(f"{len(todo)} runs failed or are missing, such as {todo[0].spec.title}")
+            raise MissingRuns(
+                f"{len(todo)} runs failed or are missing, such as {todo[0].spec.title}"
+            )
         outcome = run_all(
             todo, setting.run_store, setting.datasets, device=setting.device, jobs=setting.jobs
         )

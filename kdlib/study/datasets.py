@@ -1,6 +1,7 @@
 """The videos of a DataSpec: generated once and cached, or read from files by a manifest."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -12,9 +13,11 @@ import numpy as np
 from filelock import FileLock
 
 from kdlib.data import folder
+from kdlib.data import manifest as manifests
 from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec, videos
-from kdlib.data.manifest import find_manifest
+from kdlib.data.cache import file_hashes
 from kdlib.data.videos import Videos
+from kdlib.errors import UserError
 from kdlib.study.spec import DataSpec, RunSpec
 
 SPLITS = ("train", "validation", "test")
@@ -34,8 +37,8 @@ class Datasets:
             # As much larger than a clip as the papers' 256 pixels are than their 224.
             side = round(data.size * 8 / 7)
             return folder.read(
-                find_manifest(data.name),
-                self.root,
+                manifests.load(data.name),
+                self._root(data.name),
                 split=data.split,
                 cache_root=self.cache,
                 height=side,
@@ -45,10 +48,20 @@ class Datasets:
         return {split: self._generated(data, split, getattr(data, split)) for split in SPLITS}
 
     def key(self, name: str) -> str:
-        """What the bytes of a data set depend on beside the DataSpec."""
+        """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""
         if name.startswith("generated/"):
             return f"generator {GENERATOR_VERSION}"
-        return folder.content_key(find_manifest(name), self.root, cache_root=self.cache)
+        manifest, root = manifests.load(name), self._root(name)
+        place = folder.locate(manifest, root, self.cache)
+        clips = folder.list_clips(manifest, place, root)
+        hashes = file_hashes({clip.name: place / clip.name for clip in clips}, self.cache)
+        text = json.dumps([[*clip, hashes[clip.name]] for clip in clips])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _root(self, name: str) -> Path:
+        if self.root is None:
+            raise UserError(f"DATA: name the folder that holds {name}, as DATA=../shared/data")
+        return self.root
 
     def keys(self, specs: Iterable[RunSpec]) -> dict[str, str]:
         """The key of each data set that these runs and their teachers use."""

@@ -4,26 +4,21 @@ Workers live as long as the engine and take one run at a time. A worker that die
 only, and another takes its place; what it had trained goes on from its checkpoint at the next call.
 """
 
-import errno
 import multiprocessing
-import signal
+import os
+import subprocess
+import sys
 import time
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 
-import torch
-from filelock import Timeout
 from tqdm import tqdm
 
-from kdlib.errors import UserError
 from kdlib.study.datasets import Datasets
-from kdlib.study.execute import execute
 from kdlib.study.plan import Planned
 from kdlib.study.store import RunStore
-
-EPOCH, DONE, BUSY, FAILED = "epoch", "done", "busy", "failed"
+from kdlib.study.worker import BUSY, EPOCH, FAILED
 
 
 @dataclass
@@ -53,7 +48,7 @@ def run_all(
         return _drive(waiting, workers, bar)
     finally:
         for worker in workers:
-            worker.process.terminate()
+            worker.process.kill()
         bar.close()
 
 
@@ -104,11 +99,15 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, far = context.Pipe()
-        self.process = context.Process(target=_work, args=(far, *self.arguments), daemon=True)
-        self.process.start()
+        # A plain process, not multiprocessing's: that would import the caller's main module again.
+        self.connection, far = multiprocessing.Pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kdlib.study.worker", str(far.fileno())],
+            pass_fds=[far.fileno()],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         far.close()
+        self.connection.send(self.arguments)
 
     @property
     def current(self) -> tuple[Planned, int]:
@@ -129,56 +128,10 @@ class _Worker:
         try:
             kind, detail = self.connection.recv()
         except (EOFError, ConnectionResetError):
-            self.process.join()
-            kind, detail = FAILED, f"its worker died (exit code {self.process.exitcode})"
+            kind, detail = FAILED, f"its worker died (exit code {self.process.wait()})"
             self._start()
         if kind == EPOCH:
             self.epochs = int(detail)
         else:
             self.run = None
         return kind, detail
-
-
-def _work(connection: Connection, store: RunStore, datasets: Datasets, device: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    while True:
-        try:
-            run = connection.recv()
-            connection.send(_attempt(run, store, datasets, device, connection))
-        except (EOFError, BrokenPipeError):
-            return
-
-
-def _attempt(
-    run: Planned, store: RunStore, datasets: Datasets, device: str, connection: Connection
-) -> tuple[str, str]:
-    try:
-        with store.lock(run.key).acquire(timeout=0):
-            if store.find(run.key) is not None:
-                return DONE, ""
-            teachers = [store.find(key) for key in run.teachers]
-            if None in teachers:
-                return FAILED, "its teacher is not in the store"
-            execute(
-                run.spec,
-                run.key,
-                store,
-                datasets.load(run.spec.data),
-                [teacher for teacher in teachers if teacher is not None],
-                device=device,
-                progress=lambda epoch: connection.send((EPOCH, str(epoch))),
-            )
-            return DONE, ""
-    except Timeout:
-        return BUSY, ""
-    except UserError as error:
-        return FAILED, str(error)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        if error.errno == errno.ENOSPC:
-            return FAILED, f"the disk of {store.root} is full; free space and run again"
-        return FAILED, f"{error.strerror}: {error.filename}"
-    except Exception:
-        return FAILED, traceback.format_exc(limit=-4)

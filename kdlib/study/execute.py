@@ -127,17 +127,17 @@ def test_result(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 def cost(method: Method, spec: RunSpec) -> dict[str, float]:
     """Parameters of the student and multiply-accumulates of classifying one clip, in billions."""
-    clip = torch.zeros(1, 3, spec.data.frames, spec.data.size, spec.data.size)
+    pixels = method.resolution or spec.data.size
     method.eval()
-    clip = clip.to(next(method.student.parameters()).device)
-    return {"parameters": parameters(method.student), "gmacs": macs(method.predict, clip) / 1e9}
+    work = macs(method.student, (3, spec.data.frames, pixels, pixels))
+    return {"parameters": parameters(method.student), "gmacs": work / 1e9}
 
 
-def traces(
-    history: History, logits: Mapping[str, Tensor], test: Videos
-) -> dict[str, np.ndarray]:
+def traces(history: History, logits: Mapping[str, Tensor], test: Videos) -> dict[str, np.ndarray]:
     """Test logits by rule as float16, with labels and groups, for paired statistics."""
-    arrays = {f"logits_{rule}": values.numpy().astype(np.float16) for rule, values in logits.items()}
+    arrays = {
+        f"logits_{rule}": values.numpy().astype(np.float16) for rule, values in logits.items()
+    }
     return {**arrays, "labels": test.labels, "groups": test.groups}
 
 

@@ -67,10 +67,12 @@ def work(spec: RunSpec) -> float:
 
 
 @cache
-def _forward_of(model: str, options: tuple[tuple[str, object], ...], frames: int, pixels: int) -> int:
+def _forward_of(
+    model: str, options: tuple[tuple[str, object], ...], frames: int, pixels: int
+) -> int:
     with torch.device("meta"):
         network = models.build(model, 2, **dict(options)).eval()
-        return macs(network, torch.zeros(1, 3, frames, pixels, pixels))
+        return macs(network, (3, frames, pixels, pixels))
 
 
 def _forward(model: ModelSpec, frames: int, pixels: int) -> int:

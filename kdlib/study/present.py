@@ -73,7 +73,10 @@ def failure(name: str, reason: str) -> HTML:
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:
     """A clip uint8 (T, H, W, 3) that moves on any page: an animated, lossless WebP image."""
-    images = [Image.fromarray(frame).resize((pixels, pixels), Image.Resampling.NEAREST) for frame in frames]
+    images = [
+        Image.fromarray(frame).resize((pixels, pixels), Image.Resampling.NEAREST)
+        for frame in frames
+    ]
     data = io.BytesIO()
     images[0].save(
         data,

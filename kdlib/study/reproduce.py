@@ -169,7 +169,10 @@ def _content_key(chapter: Chapter, parameters: dict, outcome: Outcome) -> str:
 
 
 def _all_written(chapter: Chapter) -> bool:
-    written = [*(chapter.setting.folder / name for name in chapter.studies), chapter.folder / "claims"]
+    written = [
+        *(chapter.setting.folder / name for name in chapter.studies),
+        chapter.folder / "claims",
+    ]
     return all(path.with_suffix(".json").exists() for path in written)
 
 

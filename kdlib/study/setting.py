@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from kdlib.data.manifest import manifest_names
+from kdlib.data.manifest import names as manifest_names
 from kdlib.errors import UserError, unknown
 from kdlib.study.datasets import Datasets
 from kdlib.study.store import RunStore

@@ -22,6 +22,7 @@ class DataSpec:
 
     name: "generated/<task>" or the name of a manifest in `data_manifests/`.
     seed: of the generated clips; real sets have none.
+    split: of a real set that has several; None is its default.
     train, validation, test: videos of each generated split; real sets bring their own.
     frames, size: of a clip, as the method receives it (size in pixels, square).
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
@@ -31,7 +32,7 @@ class DataSpec:
 
     name: str
     seed: int = Field(default=0, ge=0)
-    split: str = "1"
+    split: str | None = None
     train: int = Field(default=0, ge=0)
     validation: int = Field(default=0, ge=0)
     test: int = Field(default=0, ge=0)
@@ -109,7 +110,9 @@ def describe(error: ValidationError, kind: type, where: str = "") -> str:
     path = ".".join([where, *map(str, fault["loc"])]).strip(".")
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         fields = getattr(_at(kind, fault["loc"][:-1]), "__dataclass_fields__", {})
-        return str(unknown(path, fault["loc"][-1], fields)).replace("unknown value", "unknown field")
+        return str(unknown(path, fault["loc"][-1], fields)).replace(
+            "unknown value", "unknown field"
+        )
     return f"{path}: {fault['msg']}, got {fault['input']!r}"
 
 

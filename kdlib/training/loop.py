@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ def fit(
 
 def _train_epoch(
     fabric: Fabric,
-    module: torch.nn.Module,
+    module: Any,
     optimizer: torch.optim.Optimizer,
     training: ClipSource,
     recipe: Recipe,
@@ -119,9 +120,7 @@ def _copy(state: State) -> State:
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def _save(
-    path: Path, method: Method, optimizer: torch.optim.Optimizer, history: History
-) -> None:
+def _save(path: Path, method: Method, optimizer: torch.optim.Optimizer, history: History) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
     torch.save(

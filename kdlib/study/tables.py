@@ -1,0 +1,70 @@
+"""From records to the rows of a table: accuracies with spread, differences with intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kdlib.analysis.metrics import correct, video_logits
+from kdlib.analysis.statistics import (
+    Interval,
+    mean_interval,
+    paired_bootstrap,
+    paired_difference,
+    proportion_interval,
+)
+from kdlib.study.store import RunRecord
+
+
+def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:
+    """Video-level top-1 of each record in per cent, (n,); rule: "last" or "chosen" epoch."""
+    return np.array([100 * record.result[rule]["video_top1"] for record in records])
+
+
+def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:
+    """Mean top-1 in per cent: a t interval over seeds, or one seed's test-set interval."""
+    if len(records) > 1:
+        return mean_interval(accuracies(records, rule))
+    hits = test_hits(records[0], rule)
+    return proportion_interval(int(hits.sum()), len(hits)).scaled(100)
+
+
+def gain(
+    records: Sequence[RunRecord], baseline: Sequence[RunRecord], rule: str = "last"
+) -> Interval:
+    """Difference of top-1 to a baseline in points, paired by seed; by test scene for one seed."""
+    if seeds(records) != seeds(baseline):
+        raise ValueError("records and baseline must have the same seeds in the same order")
+    if len(records) > 1:
+        return paired_difference(accuracies(records, rule), accuracies(baseline, rule))
+    ours, theirs = records[0], baseline[0]
+    return paired_bootstrap(
+        test_hits(ours, rule), test_hits(theirs, rule), groups=ours.traces["groups"], seed=0
+    ).scaled(100)
+
+
+def seeds(records: Sequence[RunRecord]) -> list[int]:
+    """The seed of each record."""
+    return [record.spec.seed for record in records]
+
+
+def test_hits(record: RunRecord, rule: str = "last") -> np.ndarray:
+    """Whether each test video is classified rightly, bool (N,)."""
+    scores = video_logits(record.traces[f"logits_{rule}"].astype(np.float32))
+    return correct(scores, record.traces["labels"])
+
+
+def row(records: Sequence[RunRecord], baseline: Sequence[RunRecord] | None = None) -> dict:
+    """The cells every results table has: accuracy by both rules, gain, n, and cost."""
+    costs = pd.DataFrame([record.result["cost"] for record in records])
+    cells = {
+        "top-1 %": f"{accuracy(records):.1f}",
+        "validation-chosen %": round(float(accuracies(records, "chosen").mean()), 1),
+        "gain": "–" if baseline is None else f"{gain(records, baseline):.1f}",
+        "n": len(records),
+    }
+    return {
+        **cells,
+        "MMACs a clip": round(float(costs.gmacs.mean() * 1e3), 2),
+        "training s": round(float(costs.training_seconds.mean()), 1),
+    }

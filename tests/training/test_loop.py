@@ -1,0 +1,134 @@
+import dataclasses
+
+import pytest
+import torch
+
+from kdlib.analysis.metrics import accuracy, video_logits
+from kdlib.methods.resolution import build
+from kdlib.methods.supervised import Supervised
+from kdlib.training import loop
+from kdlib.training.evaluate import predict
+from kdlib.training.loop import fit
+from kdlib.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=4, learning_rate=2e-2, batch_size=8, warmup_epochs=1)
+
+
+def state(method):
+    return {name: value.clone() for name, value in method.student.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_and_keeps_the_best_validation_epoch(tiny, source):
+    method = Supervised(tiny())
+    history = fit(method, source, RECIPE, seed=0, validation=source)
+    scores = [row["validation_accuracy"] for row in history.epochs]
+    assert scores[-1] == 1.0
+    assert history.best_epoch == scores.index(max(scores))
+    assert history.epochs[-1]["cross_entropy"] < history.epochs[0]["cross_entropy"]
+    assert accuracy(video_logits(predict(method, source)), source.videos.labels) == 1.0
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny, source):
+    runs = []
+    for seed in (0, 0, 1):
+        method = Supervised(tiny(dropout=0.2))
+        fit(method, source, RECIPE, seed=seed)
+        runs.append(state(method))
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path, stop_after):
+    def method():
+        return build(tiny(dropout=0.2), [tiny(1)], resolution=8, weight=1.0)
+
+    straight = method()
+    whole = fit(straight, source, RECIPE, seed=0, validation=source)
+
+    def interrupt(epoch):
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+
+    file = tmp_path / "checkpoint.pt"
+    options = {"seed": 0, "validation": source, "checkpoint": file, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(method(), source, RECIPE, progress=interrupt, **options)
+    assert file.exists()
+    resumed = method()
+    history = fit(resumed, source, RECIPE, **options)
+    assert same(state(straight), state(resumed))
+    assert same(whole.best_state, history.best_state)
+    assert [row["validation_accuracy"] for row in history.epochs] == [
+        row["validation_accuracy"] for row in whole.epochs
+    ]
+    assert not file.exists()
+
+
+class Watched(Supervised):
+    def step(self, batch, epoch):
+        self.modes = [*getattr(self, "modes", []), self.student.training]
+        return super().step(batch, epoch)
+
+
+def test_student_trains_in_train_mode_after_every_evaluation(tiny, source):
+    method = Watched(tiny())
+    fit(method, source, RECIPE, seed=0, validation=source)
+    assert len(method.modes) == 12
+    assert all(method.modes)
+
+
+def test_validation_does_not_change_training(tiny, source):
+    with_validation, without = Supervised(tiny()), Supervised(tiny())
+    fit(with_validation, source, RECIPE, seed=0, validation=source)
+    fit(without, source, RECIPE, seed=0)
+    assert same(state(with_validation), state(without))
+
+
+def test_accumulated_batches_give_one_step_of_their_mean(tiny, source):
+    recipe = dataclasses.replace(
+        RECIPE, epochs=1, warmup_epochs=0, optimizer="sgd", learning_rate=1e-2, accumulate=3
+    )
+    steps = []
+    original = torch.optim.SGD.step
+    torch.optim.SGD.step = lambda self, *a, **k: (steps.append(1), original(self, *a, **k))[1]
+    try:
+        fit(Supervised(tiny()), source, recipe, seed=0)
+    finally:
+        torch.optim.SGD.step = original
+    assert len(steps) == 1
+
+
+def test_parity_with_a_plain_pytorch_loop(tiny, source):
+    method = Supervised(tiny())
+    fit(method, source, RECIPE, seed=0)
+    plain = Supervised(tiny())
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in plain.parameters() if p.ndim > 1], "weight_decay": 0.0},
+            {"params": [p for p in plain.parameters() if p.ndim == 1], "weight_decay": 0.0},
+        ]
+    )
+    for epoch in range(4):
+        plain.train()
+        batches = list(
+            loop.training_batches(source, 8, seed=0, epoch=epoch, device=torch.device("cpu"))
+        )
+        for count, batch in enumerate(batches):
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-2 * loop_rate(epoch + (count + 0.5) / len(batches))
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(plain.student(batch.clips), batch.labels).backward()
+            optimizer.step()
+    for a, b in zip(method.student.parameters(), plain.student.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def loop_rate(epoch):
+    from math import cos, pi
+
+    return epoch if epoch < 1 else 0.5 * (1 + cos(pi * (epoch - 1) / 3))
