@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torchvision
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -48,6 +47,8 @@ def build(
         return VideoClassifier(FrameByFrame(*stages), 4 * width, classes, dropout)
     if width != 16:
         raise UserError(f"tsn.width: {backbone} has its own widths; leave width out")
+    import torchvision  # seconds to import, and the micro network needs none of it
+
     resnet = torchvision.models.get_model(backbone, weights=None)
     layers = FrameByFrame()
     for name, layer in resnet.named_children():

@@ -151,7 +151,7 @@ def environment(device: str) -> dict[str, Any]:
         check=False,
     )
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
-    packages = ("torch", "torchvision", "numpy", "lightning-fabric", "timm", "av")
+    packages = ("torch", "torchvision", "numpy", "lightning-fabric", "av")
     return {
         "python": platform.python_version(),
         "packages": {package: version(package) for package in packages},

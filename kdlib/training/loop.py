@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from kdlib.analysis.metrics import accuracy, video_logits
@@ -17,6 +16,9 @@ from kdlib.methods.base import Method
 from kdlib.training.batches import ClipSource, batches_per_epoch, training_batches
 from kdlib.training.evaluate import predict
 from kdlib.training.recipe import Recipe, make_optimizer, set_rate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 State = dict[str, Tensor]
 
@@ -54,6 +56,8 @@ def fit(
         draws come from (seed, epoch). It is written at most every `checkpoint_seconds`, and removed
         at the end. progress is called with the number of finished epochs.
     """
+    from lightning_fabric import Fabric  # seconds to import, and only workers train
+
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
     optimizer = make_optimizer(method, recipe)
     module, optimizer = fabric.setup(method, optimizer)
@@ -85,7 +89,7 @@ def fit(
 
 
 def _train_epoch(
-    fabric: Fabric,
+    fabric: "Fabric",
     module: Any,
     optimizer: torch.optim.Optimizer,
     training: ClipSource,
