@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kdlib: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("kdlib: stopped; what was finished is kept, and the next call goes on", file=sys.stderr)
+        print(
+            "kdlib: stopped; what was finished is kept, and the next call goes on", file=sys.stderr
+        )
         return 130
     except OSError as error:
         print(f"kdlib: {error.strerror}: {error.filename}", file=sys.stderr)
@@ -112,7 +114,7 @@ def _no_words(command: str, words: list[str]) -> None:
 
 
 def _plan(given: dict[str, str], words: list[str]) -> int:
-    from kdlib.study.reproduce import open_chapters, plan_text
+    from kdlib.book.reproduce import open_chapters, plan_text
 
     _no_words("plan", words)
     setting = _setting(given)
@@ -121,8 +123,8 @@ def _plan(given: dict[str, str], words: list[str]) -> int:
 
 
 def _run(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.book.reproduce import open_chapters, todo
     from kdlib.study.engine import run_all
-    from kdlib.study.reproduce import open_chapters, todo
 
     _no_words("run", words)
     setting = _setting(given)
@@ -135,7 +137,7 @@ def _run(given: dict[str, str], words: list[str]) -> int:
 
 
 def _reproduce(given: dict[str, str], words: list[str]) -> int:
-    from kdlib.study.reproduce import reproduce
+    from kdlib.book.reproduce import reproduce
 
     _no_words("reproduce", words)
     summary = reproduce(_chapters(given), _setting(given))
@@ -144,7 +146,7 @@ def _reproduce(given: dict[str, str], words: list[str]) -> int:
 
 
 def _status(given: dict[str, str], words: list[str]) -> int:
-    from kdlib.study.status import status
+    from kdlib.book.status import status
 
     _no_words("status", words)
     print(status(_chapters(given), _setting(given)))
@@ -152,7 +154,7 @@ def _status(given: dict[str, str], words: list[str]) -> int:
 
 
 def _explain(given: dict[str, str], words: list[str]) -> int:
-    from kdlib.study.status import explain
+    from kdlib.book.status import explain
 
     if len(words) != 1:
         raise UserError("explain: name one artifact, such as reskd/targets")

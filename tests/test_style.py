@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "methods": {"methods", "losses", "models", "data.augment"},
     "training": {"training", "methods.base", *ALONE},
     "study": {"study", "training", "methods", *ALONE},
+    "book": {"book", "study", "training", "methods", *ALONE},
 }
 MACHINE_PATH = re.compile(r"(?<![\w.~)}\]*-])/(work|root|home|Users)/")
 REGISTRY = re.compile(

@@ -1,8 +1,9 @@
 """Executed copies of notebooks: papermill, one process a notebook, kept only when they are whole.
 
-A notebook costs more to start than to run: its kernel imports torch and friends for seconds. So the
-processes are forked from one server (multiprocessing's `forkserver`) that has them imported already;
+A notebook costs more to start than to run: its kernel imports torch and friends for seconds. So
+the processes are forked from one server (multiprocessing's `forkserver`) that has them imported;
 `warm` says what. The kernel is always this interpreter's own, whatever kernels are installed.
+As with all of multiprocessing, a script calls this under `if __name__ == "__main__"`.
 """
 
 import ast
@@ -13,7 +14,7 @@ import os
 import signal
 import sys
 import tempfile
-import time
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import forkserver
@@ -28,13 +29,14 @@ STARTUP_S = 120  # a kernel that has not answered by then never will
 INLINE = "module://matplotlib_inline.backend_inline"
 _preload = ["papermill", "ipykernel.kernelapp"]
 _running: set[int] = set()  # process groups, one a notebook
+_lock = threading.Lock()  # os.environ, and multiprocessing's list of children, are the process's
 
 
 class NotebookFailed(Exception):
     """A notebook stopped at a cell; its partial copy is at `path`.
 
-    `cell` counts from 0 in the source notebook (None: no cell had started), `message` is the error's
-    last line.
+    `cell` counts from 0 in the source notebook (None: no cell had started), `message` is the last
+    line of the error.
     """
 
     def __init__(self, path: Path, cell: int | None, message: str) -> None:
@@ -77,7 +79,7 @@ def warm(modules: Iterable[str] = ()) -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(_preload)
     # Read once, when torch, matplotlib and the interpreter start; the kernels inherit it.
     once = {"OMP_NUM_THREADS": "1", "MPLBACKEND": INLINE, "PYTHONWARNINGS": "ignore::FutureWarning"}
-    with _environment(once):
+    with _lock, _environment(once):
         forkserver.ensure_running()
 
 
@@ -110,18 +112,16 @@ def execute(
     with tempfile.TemporaryDirectory(prefix="kd-") as sockets:
         paths = (notebook.resolve(), partial.resolve(), log and log.resolve(), Path(sockets), root)
         receive, send = context.Pipe(duplex=False)
-        process = context.Process(
-            target=_run, args=(send, paths, dict(parameters), dict(os.environ))
-        )
-        process.start()
+        with _lock:
+            arguments = (send, paths, dict(parameters), dict(os.environ))
+            process = context.Process(target=_run, args=arguments)
+            process.start()
         assert process.pid is not None
         _running.add(process.pid)
         send.close()  # so that the runner's death reads as an end of file
         try:
-            if receive.poll(timeout_s):
-                error = receive.recv()
-            else:
-                error = f"time-out after {timeout_s:g} s"
+            late = f"time-out after {timeout_s:g} s"
+            error = receive.recv() if receive.poll(timeout_s) else late
         except EOFError:
             error = "its process was killed"
         finally:
@@ -180,13 +180,16 @@ def _papermill(
 
     # Sockets in a folder of its own: two kernels never meet, no port is open to other users.
     connection = str(sockets / "connection.json")
-    ports = dict(shell_port=1, iopub_port=2, stdin_port=3, hb_port=4, control_port=5)
     write_connection_file(
         connection,
         ip=str(sockets / "s"),
         transport="ipc",
         key=uuid.uuid4().hex.encode(),
-        **ports,
+        shell_port=1,
+        iopub_port=2,
+        stdin_port=3,
+        hb_port=4,
+        control_port=5,
     )
     process = multiprocessing.get_context("fork").Process(target=_kernel, args=(connection,))
     process.start()
@@ -196,10 +199,10 @@ def _papermill(
 
         has_kernel = True
 
-        async def is_alive(self) -> bool:
+        async def _async_is_alive(self) -> bool:
             return process.is_alive()
 
-        _async_is_alive = is_alive
+        is_alive = _async_is_alive
 
     manager = Kernel(connection_file=connection)
     manager.load_connection_file()
@@ -271,13 +274,15 @@ def _stopped_at(partial: Path) -> int | None:
     if not partial.exists():
         return None
     added = {"injected-parameters", "papermill-error-cell-tag"}
-    own = [c["metadata"] for c in _cells(partial) if added.isdisjoint(c["metadata"].get("tags", []))]
+    own = [
+        c["metadata"] for c in _cells(partial) if added.isdisjoint(c["metadata"].get("tags", []))
+    ]
     begun = [i for i, m in enumerate(own) if m.get("papermill", {}).get("start_time")]
     return begun[-1] if begun else None
 
 
 def _stamp(path: Path, key: str) -> None:
-    """Store the key, and drop what differs between two runs of the same content: times and paths."""
+    """Store the key, and drop the paths and times of this run."""
     notebook = json.loads(path.read_bytes())
     report = notebook["metadata"].pop("papermill", {})
     notebook["metadata"]["kdlib"] = {"key": key, "seconds": report.get("duration")}

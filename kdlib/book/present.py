@@ -1,9 +1,8 @@
-"""How notebooks show what the study made: figures, tables with verdict chips, failures, moving clips."""
+"""How notebooks show what the study made: figures, tables with verdicts, moving clips."""
 
 import base64
 import html
 import io
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,21 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kdlib.study.claims import Result
+from kdlib.study.chapter import Chapter, MissingRuns
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
 
 
-def artifact(value: pd.DataFrame | Figure, title: str, name: str) -> HTML:
-    """A captioned figure or table."""
+def show(chapter: Chapter, artifact: str) -> HTML:
+    """An artifact of the chapter, captioned, trained for if need be; a failure without traceback."""
+    try:
+        value = chapter.make(artifact)
+    except MissingRuns as error:
+        text = f"<strong>{html.escape(artifact)} was not made.</strong> {html.escape(str(error))}"
+        return HTML(f'<div class="kd-failure">{text}</div>')
+    title = chapter.study(artifact).title
     body = figure(value, title) if isinstance(value, Figure) else table(value)
-    caption = f"<figcaption>{html.escape(title)} <code>{html.escape(name)}</code></figcaption>"
+    caption = f"<figcaption>{html.escape(title)} <code>{html.escape(artifact)}</code></figcaption>"
     return HTML(f'<figure class="kd-artifact">{body}{caption}</figure>')
 
 
@@ -47,10 +52,10 @@ def _cell(value: object) -> str:
     return html.escape(f"{value:,.2f}" if isinstance(value, float) else str(value))
 
 
-def claims(results: Sequence[Result]) -> HTML:
-    """Claims as a table: sentence, effect with interval, what was compared, verdict."""
+def show_claims(chapter: Chapter) -> HTML:
+    """The chapter's claims: sentence, what was compared, effect with interval, verdict."""
     rows = []
-    for result in results:
+    for result in chapter.claims():
         finding = result.finding
         effect = f"{finding.effect:.1f} {finding.unit}" if finding else "–"
         how = finding.compared if finding else ""
@@ -63,12 +68,6 @@ def claims(results: Sequence[Result]) -> HTML:
             }
         )
     return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows))}</div>')
-
-
-def failure(name: str, reason: str) -> HTML:
-    """What stands in the place of an artifact whose runs failed."""
-    text = f"<strong>{html.escape(name)} was not made.</strong> {html.escape(reason)}"
-    return HTML(f'<div class="kd-failure">{text}</div>')
 
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdlib.study import notebooks, site
+from kdlib.book import notebooks, site
 from kdlib.study.chapter import BOOK, Chapter, chapter_names
 from kdlib.study.code import PACKAGE
 from kdlib.study.engine import Outcome, run_all
@@ -87,7 +87,7 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
     summary = Summary()
     chapters = open_chapters(names, setting)
     print(plan_text(chapters, setting), flush=True)
-    notebooks.warm(("kdlib.study.chapter", "kdlib.study.present"))
+    notebooks.warm(("kdlib.study.chapter", "kdlib.book.present"))
     executed: dict[str, list[Path]] = {}
     for chapter in chapters:
         missing, _ = todo([chapter], setting)

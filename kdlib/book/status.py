@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from kdlib.book.reproduce import open_chapters
 from kdlib.errors import unknown
 from kdlib.study.chapter import Chapter
-from kdlib.study.reproduce import open_chapters
 from kdlib.study.setting import Setting
 
 

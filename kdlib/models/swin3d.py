@@ -3,10 +3,11 @@
 from typing import Literal
 
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from kdlib.errors import UserError
+from kdlib.models.c3d import conv3d_stage
 from kdlib.models.classifier import Probability, VideoClassifier
 
 # embed_dim, depths, heads and window (frames, height, width in tokens), Video Swin's section 3.4
@@ -39,6 +40,21 @@ class SwinMaps(SwinTransformer3d):
         return tokens.movedim(-1, 1)
 
 
+class ConvolutionalStem(nn.Sequential):
+    """Two convolutions in place of the linear patches: (B, 3, T, H, W) to tokens, channel last.
+
+    From linear patches the micro network learns next to nothing of a few hundred small clips;
+    early convolutions mend that (Xiao et al., 2021).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(conv3d_stage(3, 16, kernel_t=1), conv3d_stage(16, width, stride_t=2))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Tokens (B, T / 2, H / 4, W / 4, width), sizes rounded up."""
+        return super().forward(clips).movedim(1, -1)
+
+
 def build(
     classes: PositiveInt,
     backbone: Literal["micro", "swin3d_t", "swin3d_s", "swin3d_b"] = "micro",
@@ -48,8 +64,8 @@ def build(
 ) -> VideoClassifier:
     """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
 
-    backbone: "micro" has two stages of two blocks, windows of 2 x 3 x 3 tokens, heads of width
-        channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others have four stages and a
+    backbone: "micro" has a convolutional stem, two stages of two blocks, windows of 2 x 3 x 3
+        tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others have four stages and a
         map of H / 32, with torchvision's names, so that its weights load into `.backbone`.
     dropout: ResKD trains with 0.5 (METHODS 1.3).
     drop_path: the last block's stochastic depth, falling to zero at the first; active in
@@ -57,6 +73,7 @@ def build(
     """
     if backbone == "micro":
         maps = SwinMaps(width, [2, 2], [1, 2], [2, 3, 3], drop_path)
+        maps.patch_embed = ConvolutionalStem(width)
         return VideoClassifier(maps, 2 * width, classes, dropout)
     if width != 24:
         raise UserError(f"swin3d.width: {backbone} has its own width; leave width out")

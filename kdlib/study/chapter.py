@@ -1,6 +1,6 @@
 """A chapter of the book: its studies, the runs they need, and the artifacts made of their records."""
 
-import importlib.util
+import importlib
 import json
 import os
 import sys
@@ -120,27 +120,12 @@ class Chapter:
         artifacts.write(value, path, {**self.provenance(runs), "title": study.title})
         return value
 
-    def show(self, artifact: str) -> Any:
-        """`make`, ready for a notebook: styled, captioned, and without a traceback if it fails."""
-        from kdlib.study import present
-
-        try:
-            return present.artifact(self.make(artifact), self.study(artifact).title, artifact)
-        except MissingRuns as error:
-            return present.failure(artifact, str(error))
-
     def claims(self) -> list[claims.Result]:
         """The chapter's claims, checked, and written to `claims.json`."""
         results = claims.check_all(BOOK / self.name / "claims.toml", self.module, self)
         text = json.dumps([result.as_dict() for result in results], indent=1)
         artifacts.write_text(self.folder / "claims.json", text)
         return results
-
-    def show_claims(self) -> Any:
-        """`claims` as a table for a notebook."""
-        from kdlib.study import present
-
-        return present.claims(self.claims())
 
     def provenance(self, runs: Iterable[RunRecord]) -> dict[str, Any]:
         """Where an artifact comes from: setting, runs, devices, versions."""
@@ -173,11 +158,6 @@ def open_chapter(name: str, **setting: Any) -> Chapter:
 
 
 def _load(name: str) -> ModuleType:
-    full = f"book.{name}.study"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, BOOK / name / "study.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full]
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    return importlib.import_module(f"book.{name}.study")

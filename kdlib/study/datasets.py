@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from kdlib.data import folder
 from kdlib.data import manifest as manifests
-from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec, videos
 from kdlib.data.cache import file_hashes
+from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec, videos
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.study.spec import DataSpec, RunSpec

@@ -23,12 +23,12 @@ from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
 from kdlib.models.cost import macs, parameters
-from kdlib.study.memory import peak_memory, reset_peak_memory
 from kdlib.study.spec import DataSpec, RunSpec
 from kdlib.study.store import RunRecord, RunStore
 from kdlib.training.batches import ClipSource
 from kdlib.training.evaluate import predict
 from kdlib.training.loop import History, fit, samples_per_second
+from kdlib.training.memory import peak_memory, reset_peak_memory
 
 
 def execute(

@@ -1,0 +1,40 @@
+"""One look for all figures: a colour-blind-safe palette, light grid, readable sizes."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = seaborn.color_palette("colorblind").as_hex()
+MARKERS = ("o", "s", "D", "^", "v", "P")
+STYLE = {
+    **seaborn.axes_style("whitegrid"),
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.edgecolor": "0.6",
+    "grid.color": "0.9",
+    "legend.frameon": False,
+    "svg.hashsalt": "kdlib",
+    "svg.fonttype": "path",
+}
+
+
+def panels(
+    rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure in inches with its axes (rows, columns); free of pyplot, so nothing is left open."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def picture(axes: Axes, image: np.ndarray, title: str, **options: Any) -> None:
+    """An image or map without ticks, its title above."""
+    axes.imshow(image, interpolation="nearest", **options)
+    axes.set_title(title, fontsize=9)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
