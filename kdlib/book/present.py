@@ -16,7 +16,7 @@ VERDICTS = ("supported", "contradicted", "inconclusive")
 
 
 def show(chapter: Chapter, artifact: str) -> HTML:
-    """An artifact of the chapter, captioned, trained for if need be; a failure without traceback."""
+    """A captioned artifact, trained for if need be; if that fails, the reason without traceback."""
     try:
         value = chapter.make(artifact)
     except MissingRuns as error:
@@ -24,24 +24,26 @@ def show(chapter: Chapter, artifact: str) -> HTML:
         return HTML(f'<div class="kd-failure">{text}</div>')
     title = chapter.study(artifact).title
     body = figure(value, title) if isinstance(value, Figure) else table(value)
+    body = body.data
     caption = f"<figcaption>{html.escape(title)} <code>{html.escape(artifact)}</code></figcaption>"
     return HTML(f'<figure class="kd-artifact">{body}{caption}</figure>')
 
 
-def figure(value: Figure, title: str) -> str:
+def figure(value: Figure, title: str) -> HTML:
     """A matplotlib figure as an SVG image that text readers can name."""
     data = io.BytesIO()
     value.savefig(data, format="svg", bbox_inches="tight", metadata={"Date": None})
     source = base64.b64encode(data.getvalue()).decode()
-    return f'<img class="kd-figure" alt="{html.escape(title)}" src="data:image/svg+xml;base64,{source}">'
+    source = f"data:image/svg+xml;base64,{source}"
+    return HTML(f'<img class="kd-figure" alt="{html.escape(title)}" src="{source}">')
 
 
-def table(value: pd.DataFrame) -> str:
+def table(value: pd.DataFrame) -> HTML:
     """A table as HTML: verdicts become chips, missing cells a dash."""
     cells = value.map(_cell)
     cells.columns = [html.escape(str(column)).replace("|", "<br>") for column in cells.columns]
     body = cells.to_html(index=False, escape=False, border=0, classes="kd-table")
-    return f'<div class="kd-scroll">{body}</div>'
+    return HTML(f'<div class="kd-scroll">{body}</div>')
 
 
 def _cell(value: object) -> str:
@@ -67,7 +69,7 @@ def show_claims(chapter: Chapter) -> HTML:
                 "verdict": result.verdict,
             }
         )
-    return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows))}</div>')
+    return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows)).data}</div>')
 
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:
@@ -97,3 +99,21 @@ def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6)
 def row(*parts: HTML) -> HTML:
     """Several of the above side by side; they wrap on narrow screens."""
     return HTML('<div class="kd-row">' + "".join(part.data for part in parts) + "</div>")
+
+
+def slider(label: str, slides: dict[str, HTML]) -> HTML:
+    """A slider over prepared slides, by the text that stands beside it; needs no kernel."""
+    show_slide = (
+        "const s=this.closest('.kd-slider'),e=[...s.querySelectorAll('.slide')];"
+        "e.forEach((x,i)=>x.hidden=i!=this.value);"
+        "s.querySelector('output').value=e[this.value].dataset.text"
+    )
+    body = "".join(
+        f'<div class="slide" data-text="{html.escape(text)}"{" hidden" if i else ""}>{part.data}</div>'
+        for i, (text, part) in enumerate(slides.items())
+    )
+    return HTML(
+        f'<div class="kd-slider"><label>{html.escape(label)} <input type="range" min="0" '
+        f'max="{len(slides) - 1}" value="0" oninput="{show_slide}"></label>'
+        f"<output>{html.escape(next(iter(slides)))}</output>{body}</div>"
+    )

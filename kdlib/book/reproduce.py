@@ -118,8 +118,8 @@ def execute_notebooks(chapter: Chapter, outcome: Outcome, summary: Summary) -> l
         "data": setting.data,
         "seeds": setting.seeds,
         "device": setting.device,
-        "store": str(setting.store),
-        "results": str(setting.results),
+        "store": setting.store,
+        "results": setting.results,
     }
     key = _content_key(chapter, parameters, outcome)
     done = []

@@ -43,7 +43,7 @@ class ResolutionDistillation(Method):
     ) -> None:
         super().__init__(student, [teacher], resolution)
         self.target, self.weight, self.temperature = target, weight, temperature
-        self.class_reduction = class_reduction
+        self.class_reduction, self.teacher_batchnorm = class_reduction, teacher_batchnorm
         self.teacher_mode = "train" if teacher_batchnorm == "batch" else "eval"
         self.train()
 

@@ -36,7 +36,7 @@ def build(
         alone convolves in time; "resnet50" convolves in time in its last two stages and carries
         pytorchvideo's names, so that its published weights load into `.backbone`. ResKD feeds it
         8 frames at stride 8.
-    dropout: ResKD trains with 0.5 (METHODS 1.3).
+    dropout: ResKD's recipe has 0.5.
     """
     if backbone == "micro":
         stages = nn.Sequential(

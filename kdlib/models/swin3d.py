@@ -10,7 +10,7 @@ from kdlib.errors import UserError
 from kdlib.models.c3d import conv3d_stage
 from kdlib.models.classifier import Probability, VideoClassifier
 
-# embed_dim, depths, heads and window (frames, height, width in tokens), Video Swin's section 3.4
+# embed_dim, depths, heads and window (frames, height, width in tokens), as torchvision has them
 SIZES = {
     "swin3d_t": (96, [2, 2, 6, 2], [3, 6, 12, 24], [8, 7, 7]),
     "swin3d_s": (96, [2, 2, 18, 2], [3, 6, 12, 24], [8, 7, 7]),
@@ -65,9 +65,10 @@ def build(
     """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
 
     backbone: "micro" has a convolutional stem, two stages of two blocks, windows of 2 x 3 x 3
-        tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others have four stages and a
-        map of H / 32, with torchvision's names, so that its weights load into `.backbone`.
-    dropout: ResKD trains with 0.5 (METHODS 1.3).
+        tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others
+        have linear patches, four stages, a map of H / 32 and torchvision's names, so that its
+        weights load into `.backbone`.
+    dropout: ResKD's recipe has 0.5.
     drop_path: the last block's stochastic depth, falling to zero at the first; active in
         `train()`, hence also in a teacher that ResKD keeps in train mode.
     """

@@ -36,7 +36,7 @@ def build(
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels; a ResNet is
         torchvision's, untrained, with its names, so that ImageNet weights load into `.backbone`.
-    dropout: ResKD trains its ResNets with 0.5 (METHODS 1.3), their fc from std 0.001.
+    dropout: ResKD's recipe has 0.5; from its released code the ResNets' fc starts at std 0.001.
     """
     if backbone == "micro":
         stages = (

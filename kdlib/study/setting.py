@@ -47,7 +47,8 @@ class Setting:
 
     dataset: "generated", or real sets by role ("target:jhmdb21"); a bare name fills `target`.
     data: the folder that holds real sets. seeds: 0 leaves them to the profile.
-    store: records and caches. results: where artifacts, notebooks and the book go.
+    store: the folder of records and caches, .kdlib by default. results: the folder of artifacts,
+        notebooks and the book, results by default.
     """
 
     profile: str = "laptop"
@@ -56,8 +57,8 @@ class Setting:
     seeds: int = 0
     device: str = "cpu"
     jobs: int = 2
-    store: Path = ROOT / ".kdlib"
-    results: Path = ROOT / "results"
+    store: str = ""
+    results: str = ""
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -70,8 +71,6 @@ class Setting:
             raise unknown("DEVICE", self.device, ("cpu", "cuda"))
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("DEVICE: no CUDA device is visible to torch; use DEVICE=cpu")
-        object.__setattr__(self, "store", Path(self.store))
-        object.__setattr__(self, "results", Path(self.results))
         if self.roles and not self.data:
             raise UserError("DATA: name the folder that holds the data set, as DATA=../shared/data")
         if self.data and not Path(self.data).is_dir():
@@ -111,18 +110,22 @@ class Setting:
     @property
     def folder(self) -> Path:
         """results/<profile>/<data>."""
-        return self.results / self.profile / self.data_name
+        return Path(self.results or ROOT / "results").resolve() / self.profile / self.data_name
+
+    @property
+    def _store(self) -> Path:
+        return Path(self.store or ROOT / ".kdlib").resolve()
 
     @property
     def run_store(self) -> RunStore:
         """The run records."""
-        return RunStore(self.store)
+        return RunStore(self._store)
 
     @property
     def datasets(self) -> Datasets:
         """The data sets."""
         root = Path(self.data).resolve() if self.data else None
-        return Datasets(self.store / "cache", root, min(self.jobs, os.cpu_count() or 1))
+        return Datasets(self._store / "cache", root, min(self.jobs, os.cpu_count() or 1))
 
     @property
     def stamp(self) -> str:

@@ -25,8 +25,8 @@ def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:
     """Mean top-1 in per cent: a t interval over seeds, or one seed's test-set interval."""
     if len(records) > 1:
         return mean_interval(accuracies(records, rule))
-    hits = test_hits(records[0], rule)
-    return proportion_interval(int(hits.sum()), len(hits)).scaled(100)
+    right = hits(records[0], rule)
+    return proportion_interval(int(right.sum()), len(right)).scaled(100)
 
 
 def gain(
@@ -39,7 +39,7 @@ def gain(
         return paired_difference(accuracies(records, rule), accuracies(baseline, rule))
     ours, theirs = records[0], baseline[0]
     return paired_bootstrap(
-        test_hits(ours, rule), test_hits(theirs, rule), groups=ours.traces["groups"], seed=0
+        hits(ours, rule), hits(theirs, rule), groups=ours.traces["groups"], seed=0
     ).scaled(100)
 
 
@@ -48,7 +48,7 @@ def seeds(records: Sequence[RunRecord]) -> list[int]:
     return [record.spec.seed for record in records]
 
 
-def test_hits(record: RunRecord, rule: str = "last") -> np.ndarray:
+def hits(record: RunRecord, rule: str = "last") -> np.ndarray:
     """Whether each test video is classified rightly, bool (N,)."""
     scores = video_logits(record.traces[f"logits_{rule}"].astype(np.float32))
     return correct(scores, record.traces["labels"])

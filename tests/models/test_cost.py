@@ -69,9 +69,9 @@ PUBLISHED = [
     ("tsn", "resnet18", 1000, (3, 1, 224, 224), 11.7, 1.81),  # torchvision
     ("tsn", "resnet50", 1000, (3, 1, 224, 224), 25.6, 4.09),  # torchvision
     ("tsn", "resnet152", 1000, (3, 1, 224, 224), 60.2, 11.51),  # torchvision
-    ("tsm", "resnet50", 400, (3, 8, 224, 224), 24.3, 33.0),  # TSM, table 1
+    ("tsm", "resnet50", 400, (3, 8, 224, 224), 24.3, 33.0),  # TSM
     ("slowonly", "resnet50", 400, (3, 8, 256, 256), 32.45, 54.52),  # pytorchvideo
-    ("swin3d", "swin3d_t", 400, (3, 32, 224, 224), 28.2, 88.0),  # Video Swin, table 1
+    ("swin3d", "swin3d_t", 400, (3, 32, 224, 224), 28.2, 88.0),  # Video Swin
     ("swin3d", "swin3d_s", 400, (3, 32, 224, 224), 49.8, 166.0),
     ("swin3d", "swin3d_b", 400, (3, 32, 224, 224), 88.1, 282.0),
 ]

@@ -1,0 +1,73 @@
+"""What the lesson notebook shows: one clip at several resolutions, and networks looking at it."""
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from kdlib.analysis.metrics import accuracy, video_logits
+from kdlib.data.augment import resize
+from kdlib.data.videos import Videos
+from kdlib.methods.supervised import Supervised
+from kdlib.study.chapter import Chapter
+from kdlib.study.execute import clip_source
+from kdlib.study.plots import panels
+from kdlib.training.evaluate import predict
+
+
+def shown_videos(chapter: Chapter) -> Videos:
+    """The test videos of the chapter's first seed."""
+    spec = chapter.studies["reskd/targets"].runs["teacher"][0]
+    return chapter.setting.datasets.load(spec.data)["test"]
+
+
+def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
+    """Video `index` reduced to `pixels` by the student's own bilinear resize, uint8 (T, h, w, 3)."""
+    start, stop = videos.offsets[index], videos.offsets[index + 1]
+    clip = torch.from_numpy(np.array(videos.frames[start:stop])).movedim(-1, 0)[None].float()
+    low = resize(clip, pixels) if pixels < clip.shape[-1] else clip
+    return low[0].movedim(0, -1).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def spectra(videos: Videos, sizes: tuple[int, ...], count: int = 100) -> Figure:
+    """Mean power of test frames by spatial frequency, a line a resolution, on a common axis."""
+    figure, axes = panels(width=6.5, height=3.6)
+    full = videos.frames.shape[1]
+    for pixels in sorted(sizes, reverse=True):
+        first = [frames_at(videos, index, pixels)[0].mean(-1) for index in range(count)]
+        grey = np.stack(first) - np.mean(first, axis=(1, 2), keepdims=True)
+        power = np.abs(np.fft.fft2(grey, norm="forward")) ** 2
+        frequency = np.fft.fftfreq(pixels) * pixels
+        radius = np.hypot(frequency[:, None], frequency[None]).round().astype(int)
+        means = [power[:, radius == r].mean() for r in range(1, pixels // 2)]
+        axes[0, 0].plot(range(1, pixels // 2), means, label=f"{pixels} px")
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].set_xlim(0, full // 2)
+    axes[0, 0].set_xlabel("periods across the frame")
+    axes[0, 0].set_ylabel("mean power")
+    axes[0, 0].set_title(f"What each resolution keeps ({count} test frames)")
+    axes[0, 0].legend()
+    return figure
+
+
+def without_retraining(chapter: Chapter) -> pd.DataFrame:
+    """The full-resolution teacher fed smaller clips, beside students trained at that size."""
+    records = chapter.records("reskd/resolutions")
+    teacher = chapter.records("reskd/targets")["teacher"][0]
+    videos = shown_videos(chapter)
+    source = clip_source(videos, teacher.spec.data, "test")
+    network, rows = teacher.student(), []
+    for name, group in records.items():
+        kind, pixels = name.split()
+        if kind == "direct":
+            logits = predict(Supervised(network, (), int(pixels)), source)
+            as_is = 100 * accuracy(video_logits(logits), videos.labels)
+            trained = 100 * group[0].result["last"]["video_top1"]
+            rows.append(
+                {
+                    "pixels": int(pixels),
+                    "teacher as it is, %": round(as_is, 1),
+                    "student trained at this size, %": round(trained, 1),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,166 @@
+"""The runs of the resolution chapter at each profile."""
+
+from dataclasses import dataclass, replace
+
+from book.resolution import recipes
+from kdlib.errors import UserError
+from kdlib.study.setting import Setting
+from kdlib.study.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from kdlib.training.recipe import Recipe
+
+# Chosen on the validation clips of `reskd/weights` (seeds that no other row uses).
+WEIGHTS = {"feature": 0.3, "logit": 1.0, "pixel": 12.0}
+GRID = {"feature": (0.1, 0.3, 1.0, 100.0), "logit": (0.5, 1.0, 2.0), "pixel": (4.0, 12.0, 500.0)}
+TUNING_SEED = 100
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of a profile: videos, frames, pixels, epochs and width."""
+
+    train: int
+    validation: int
+    test: int
+    frames: int
+    high: int
+    low: int
+    sweep: tuple[int, ...]
+    epochs: int
+    width: int
+
+
+SCALES = {
+    "smoke": Scale(48, 24, 48, 4, 32, 16, (8, 16, 24, 32), 2, 4),
+    "laptop": Scale(600, 240, 480, 3, 48, 24, (16, 24, 32, 48), 24, 16),
+    "gpu": Scale(12_000, 1_200, 2_400, 8, 96, 48, (24, 32, 48, 64, 96), 60, 32),
+    "paper": Scale(0, 0, 0, 8, 224, 112, (72, 96, 112, 160, 224), 50, 16),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pair of networks, and what can be distilled between them."""
+
+    teacher: ModelSpec
+    student: ModelSpec
+    target: str
+    sampling: str = "segments"
+
+
+class Runs:
+    """The specs at one setting; a spec that two artifacts name is trained once."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.scale = setting, SCALES[setting.profile]
+        self.real = setting.roles.get("target")
+        if setting.profile == "paper" and not self.real:
+            raise UserError(
+                "DATASET: the paper profile trains on real clips; name a set, as DATASET=jhmdb21"
+            )
+
+    def data(self, seed: int, sampling: str = "segments") -> DataSpec:
+        """Generated clips differ by seed, real ones only in the order they are drawn."""
+        scale = self.scale
+        if self.real:
+            return DataSpec(
+                self.real,
+                frames=scale.frames,
+                size=scale.high,
+                sampling=sampling,
+                crop="multiscale",
+                flip=True,
+            )
+        return DataSpec(
+            "generated/detail12",
+            seed=seed,
+            train=scale.train,
+            validation=scale.validation,
+            test=scale.test,
+            frames=scale.frames,
+            size=scale.high,
+            sampling=sampling,
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """Chosen for micro models on validation clips; the paper profile has the published one."""
+        if self.setting.profile == "paper":
+            return recipes.RESNET
+        return Recipe(
+            epochs=self.scale.epochs, learning_rate=2e-3, weight_decay=0.02, warmup_epochs=1
+        )
+
+    @property
+    def tsn(self) -> Backbone:
+        """The pair of the headline comparison."""
+        if self.setting.profile == "paper":
+            return Backbone(recipes.tsn("resnet152"), recipes.tsn("resnet50"), "feature")
+        model = ModelSpec("tsn", {"width": self.scale.width})
+        return Backbone(model, model, "feature")
+
+    def backbones(self) -> dict[str, Backbone]:
+        """The pairs of the paper: TSN, TSM and SlowOnly by feature KD, Video Swin by pixels."""
+        if self.setting.profile == "paper":
+            teachers = {name: spec.method.teachers[0] for name, spec in recipes.students().items()}
+            return {
+                name: Backbone(
+                    teachers[name].model,
+                    spec.model,
+                    str(spec.method.options.get("target", "feature")),
+                    spec.data.sampling,
+                )
+                for name, spec in recipes.students().items()
+            }
+        width = self.scale.width
+        shifted = ModelSpec("tsm", {"width": width})
+        slow = ModelSpec("slowonly", {"width": width})
+        return {
+            "TSN": self.tsn,
+            "TSM": Backbone(shifted, shifted, "feature"),
+            "SlowOnly": Backbone(slow, slow, "feature", "dense"),
+            "TSN, wider teacher": Backbone(
+                ModelSpec("tsn", {"width": 2 * width}), ModelSpec("tsn", {"width": width}), "pixel"
+            ),
+        }
+
+    def teacher(self, seed: int, pair: Backbone | None = None) -> RunSpec:
+        """Supervised training at full resolution."""
+        pair = pair or self.tsn
+        return RunSpec(self.data(seed, pair.sampling), pair.teacher, self.recipe, seed=seed)
+
+    def direct(
+        self, seed: int, *, resolution: int | None = None, pair: Backbone | None = None, times=1
+    ) -> RunSpec:
+        """The student on labels alone; `times` as many epochs for an equal-cost control."""
+        pair, resolution = pair or self.tsn, resolution or self.scale.low
+        method = MethodSpec(
+            options={} if resolution == self.scale.high else {"resolution": resolution}
+        )
+        recipe = replace(self.recipe, epochs=times * self.recipe.epochs)
+        return RunSpec(self.data(seed, pair.sampling), pair.student, recipe, method, seed)
+
+    def distilled(
+        self,
+        seed: int,
+        *,
+        resolution: int | None = None,
+        pair: Backbone | None = None,
+        target: str = "feature",
+        weight: float | None = None,
+        **options: str,
+    ) -> RunSpec:
+        """The student under ResKD; the weight chosen on validation unless it is given."""
+        direct = self.direct(seed, resolution=resolution, pair=pair)
+        if self.setting.profile != "paper":
+            weight = WEIGHTS[target] if weight is None else weight
+        method = MethodSpec(
+            "resolution",
+            (self.teacher(seed, pair),),
+            {
+                "resolution": resolution or self.scale.low,
+                "target": target,
+                **({} if weight is None else {"weight": weight}),
+                **options,
+            },
+        )
+        return replace(direct, method=method)
