@@ -7,7 +7,7 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake or a state the user can mend: one line that names the field and the fix.
 
-    The command line prints the line and exits with `exit_code`; notebooks show it without a traceback.
+    The command line prints it and exits with `exit_code`; notebooks show it without a traceback.
     """
 
     exit_code = 2

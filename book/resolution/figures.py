@@ -117,9 +117,11 @@ def resolution_sweep(records: Records) -> Figure:
                 capsize=3,
                 label={"direct": "labels alone", "KD": "feature KD from full resolution"}[kind],
             )
-            if kind == "KD":
+            if kind == "direct":
                 for name, x, mean in zip(_names(records, kind), cost, means, strict=True):
-                    plot.annotate(f"{name} px", (x, mean.estimate), (6, 8), textcoords="offset points")
+                    plot.annotate(
+                        f"{name} px", (x, mean.estimate), (6, -12), textcoords="offset points"
+                    )
         plot.set_xscale("log", base=2)
         plot.set_xlabel("million multiply-accumulates a clip")
         plot.set_ylabel("top-1 on test clips, %")
@@ -135,5 +137,3 @@ def _names(records: Mapping, kind: str) -> list[str]:
 def _basis(records: Records) -> str:
     count = len(next(iter(records.values())))
     return f"{count} seeds, 95% t" if count > 1 else "one seed, 95% of the test clips"
-
-

@@ -22,7 +22,7 @@ def shown_videos(chapter: Chapter) -> Videos:
 
 
 def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
-    """Video `index` reduced to `pixels` by the student's own bilinear resize, uint8 (T, h, w, 3)."""
+    """Video `index` reduced to `pixels` as the student sees it, uint8 (T, h, w, 3)."""
     start, stop = videos.offsets[index], videos.offsets[index + 1]
     clip = torch.from_numpy(np.array(videos.frames[start:stop])).movedim(-1, 0)[None].float()
     low = resize(clip, pixels) if pixels < clip.shape[-1] else clip

@@ -40,7 +40,9 @@ def studies(setting: Setting) -> list[Study]:
             partial(figures.supervision_signals, setting),
             {"teacher": teacher[:1], "student": feature[:1]},
         ),
-        Study("reskd/recipes", "The published recipes and ours for the paper profile", recipe_table),
+        Study(
+            "reskd/recipes", "The published recipes and ours for the paper profile", recipe_table
+        ),
         Study(
             "reskd/targets",
             "What to distil: a low-resolution student under three targets, and its controls",
@@ -152,13 +154,13 @@ def weight_table(records: Records) -> pd.DataFrame:
     rows = []
     for name, group in records.items():
         target, weight = name.split("|")
-        history = group[0].history
+        last = 100 * group[0].history.validation_accuracy.iloc[-1]
         rows.append(
             {
                 "target": target,
                 "weight": float(weight),
-                "validation top-1 % (last epoch)": round(100 * history.validation_accuracy.iloc[-1], 1),
-                "used in this chapter": "yes" if float(weight) == WEIGHTS[target] else "",
+                "validation top-1 %": round(last, 1),
+                "used here": "yes" if float(weight) == WEIGHTS[target] else "",
                 "paper's": "yes" if float(weight) in (100.0, 500.0) else "",
             }
         )

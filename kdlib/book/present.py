@@ -51,7 +51,7 @@ def _cell(value: object) -> str:
         return f'<span class="verdict verdict-{value}">{value}</span>'
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
-    return html.escape(f"{value:,.2f}" if isinstance(value, float) else str(value))
+    return html.escape(f"{value:,}" if isinstance(value, float) else str(value))
 
 
 def show_claims(chapter: Chapter) -> HTML:
@@ -109,7 +109,7 @@ def slider(label: str, slides: dict[str, HTML]) -> HTML:
         "s.querySelector('output').value=e[this.value].dataset.text"
     )
     body = "".join(
-        f'<div class="slide" data-text="{html.escape(text)}"{" hidden" if i else ""}>{part.data}</div>'
+        f'<div class="slide" data-text="{html.escape(text)}" {"hidden" * bool(i)}>{part.data}</div>'
         for i, (text, part) in enumerate(slides.items())
     )
     return HTML(

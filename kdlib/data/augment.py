@@ -1,7 +1,7 @@
 """Batched augmentation on the device: uint8 clips in, normalised float clips out.
 
 The stored clip is cropped once, at the teacher's resolution; the student's low resolution is
-`resize` of that same crop, so one draw serves both (ResKD: METHODS 1.1). All chance comes from the
+`resize` of that same crop, so one draw serves both (as in ResKD). All chance comes from the
 generator that is handed in; a CPU generator gives the same draws whatever device the clips are on.
 """
 
@@ -92,7 +92,7 @@ def to_float(clips: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> 
 def resize(clips: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Bilinear, spatial only: float (B, C, T, H, W) -> (B, C, T, *size); for feature maps too.
 
-    align_corners=False and no antialiasing, as in ResKD's released model (METHODS 1.1).
+    align_corners=False and no antialiasing, as in ResKD's released model.
     """
     size = (size, size) if isinstance(size, int) else size
     return _per_frame(clips, lambda x: F.interpolate(x, size, mode="bilinear", align_corners=False))
@@ -131,7 +131,7 @@ def multi_scale_crop(clips: Tensor, size: int, generator: Generator) -> Tensor:
     """Crop each clip (B, C, T, H, W) at a random scale and place, resized to size x size.
 
     Height and width of the crop are the short side times 1, .875, .75 or .66, at most one step
-    apart; the place is one of 13 fixed ones (METHODS 1.3). One crop for all frames of a clip.
+    apart; the place is one of 13 fixed ones. One crop for all frames of a clip.
     Bilinear without antialiasing, as the published recipe; pixels beyond the crop's edge but inside
     the frame still count in the interpolation.
     """

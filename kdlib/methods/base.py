@@ -31,8 +31,8 @@ class Method(nn.Module):
     """A student, its frozen teachers and the size in pixels at which the student sees the clip.
 
     Subclasses implement `step(batch, epoch) -> StepOutput`. Teachers never receive a gradient;
-    `teacher_mode` ("eval" or "train") is put back on every call of `train()` or `eval()`, so that no
-    outside call can change it. `own_state()` is what a checkpoint needs beside the student.
+    `teacher_mode` ("eval" or "train") is put back on every call of `train()` or `eval()`, so that
+    no outside call can change it. `own_state()` is what a checkpoint needs beside the student.
     """
 
     teacher_mode = "eval"

@@ -1,7 +1,8 @@
 """ResKD: a student at low resolution learns from a teacher that sees the same crop at full size.
 
-Feature KD by default; pixel-level logit KD where the channels differ (appendix A.1); logit KD as the
-comparison of the paper's Section 5.
+Feature KD by default; pixel-level logit KD where the channels differ (appendix A.1); logit KD as
+the comparison of the paper's Section 5. What the appendix leaves open is taken from the released
+code, rkd.py and grkd_3d_head.py of its fork of mmaction2.
 """
 
 from collections.abc import Sequence
@@ -23,10 +24,11 @@ class ResolutionDistillation(Method):
     """L = CE(student(low), y) + weight * KD(student(low), teacher(full)).
 
     target: what is distilled: "feature" (the last stage's map, the student's upsampled to the
-        teacher's size), "logit" (class scores after pooling) or "pixel" (class scores at each place).
-    teacher_batchnorm: "batch" is the paper's unfrozen teacher: train mode without gradients, so batch
-        norm uses the batch's statistics while its running ones drift; any dropout inside the
-        teacher's backbone is then active too (METHODS 1.1). "running" is a teacher in eval mode.
+        teacher's size), "logit" (class scores after pooling) or "pixel" (class scores by place).
+    teacher_batchnorm: "batch" is the paper's unfrozen teacher: train mode without gradients, so
+        batch norm uses the batch's statistics while its running ones drift; any dropout inside
+        the teacher's backbone is then active too, as in the released code. "running" is a
+        teacher in eval mode.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class ResolutionDistillation(Method):
                 class_reduction=self.class_reduction,
             )
         with torch.no_grad():
-            # Pooling before the shared fc equals averaging the scores of all places: no dropout here.
+            # The mean of all places' scores is the head without its dropout.
             teacher_logits = self.teacher.pixel_logits(teacher_map).mean((2, 3, 4))
         return kd_loss(logits, teacher_logits, temperature=self.temperature)
 
@@ -96,8 +98,8 @@ def build(
 ) -> ResolutionDistillation:
     """ResKD with the paper's weight and temperature, or the released code's, unless given.
 
-    feature: 100 in both. pixel: 500 at temperature 4 (appendix A.2), released 200 at 2 (METHODS 1.2).
-    logit: the common 1 at temperature 4; the paper's value is unknown.
+    feature: 100 in both. pixel: 500 at temperature 4 (appendix A.2), in the released code 200 at 2.
+    logit: 1 at temperature 4; the paper's value is unknown.
     """
     if len(teachers) != 1:
         raise UserError(f"method.teachers: resolution distillation takes one, got {len(teachers)}")

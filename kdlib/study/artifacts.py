@@ -1,4 +1,4 @@
-"""Writing tables and figures: csv, md and tex, or svg and png, with their provenance beside them."""
+"""Writing tables and figures: csv, md and tex, or svg and png, with their provenance."""
 
 import json
 import os

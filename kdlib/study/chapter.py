@@ -1,4 +1,4 @@
-"""A chapter of the book: its studies, the runs they need, and the artifacts made of their records."""
+"""A chapter of the book: its studies, the runs they need, and the artifacts made of them."""
 
 import importlib
 import json
@@ -50,7 +50,7 @@ class MissingRuns(UserError):
 
 
 class Chapter:
-    """One chapter at one setting. `book/<name>/study.py` gives its `PAPER` and `studies(setting)`."""
+    """One chapter at one setting; its `study.py` gives `PAPER` and `studies(setting)`."""
 
     def __init__(self, name: str, setting: Setting) -> None:
         if name not in chapter_names():

@@ -1,4 +1,4 @@
-"""A hash of the code a run uses, blind to comments and docstrings: prose never retrains anything."""
+"""A hash of the code a run uses, blind to comments and docstrings: prose never retrains."""
 
 import ast
 import hashlib

@@ -70,7 +70,7 @@ def execute(
         "classes": list(videos["train"].classes),
         "videos": {name: len(split) for name, split in videos.items()},
         "chosen_epoch": history.best_epoch,
-        **{rule: test_result(values, labels) for rule, values in logits.items()},
+        **{rule: scores(values, labels) for rule, values in logits.items()},
         "cost": {
             **cost(method, spec),
             "samples_per_second": samples_per_second(history),
@@ -111,8 +111,8 @@ def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
     return ClipSource(videos, sampling, Augmentation(crop=crop, flip=flip), data.size)
 
 
-def test_result(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Clip-level and video-level numbers of logits (N, views, K): top-1, top-5, per class, or mAP."""
+def scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Numbers by clip and by video of logits (N, views, K): top-1, top-5, per class, or mAP."""
     views = logits.shape[1]
     video = metrics.video_logits(logits)
     if labels.ndim == 2:

@@ -54,17 +54,27 @@ def hits(record: RunRecord, rule: str = "last") -> np.ndarray:
     return correct(scores, record.traces["labels"])
 
 
+def bounds(interval: Interval, *, signed: bool = False, limits: bool = False) -> str:
+    """An interval as table cells show it: "80.4 [73.5, 87.3]"; limits cuts it to 0..100."""
+    low, high = interval.low, interval.high
+    if limits:
+        low, high = max(low, 0.0), min(high, 100.0)
+    return f"{interval.estimate:{'+' if signed else ''}.1f} [{low:.1f}, {high:.1f}]"
+
+
 def row(records: Sequence[RunRecord], baseline: Sequence[RunRecord] | None = None) -> dict:
-    """The cells every results table has: accuracy by both rules, gain, n, and cost."""
+    """The cells every results table has: accuracy by both rules, gain, n, and cost.
+
+    Brackets hold 95% intervals: t over seeds for n > 1, else over the test videos (Wilson for an
+    accuracy, paired bootstrap over scenes for a gain).
+    """
     costs = pd.DataFrame([record.result["cost"] for record in records])
-    cells = {
-        "top-1 %": f"{accuracy(records):.1f}",
-        "validation-chosen %": round(float(accuracies(records, "chosen").mean()), 1),
-        "gain": "–" if baseline is None else f"{gain(records, baseline):.1f}",
-        "n": len(records),
-    }
+    difference = "–" if baseline is None else bounds(gain(records, baseline), signed=True)
     return {
-        **cells,
-        "MMACs a clip": round(float(costs.gmacs.mean() * 1e3), 2),
-        "training s": round(float(costs.training_seconds.mean()), 1),
+        "top-1 %": bounds(accuracy(records), limits=True),
+        "gain": difference,
+        "n": len(records),
+        "MMACs": round(float(costs.gmacs.mean() * 1e3), 2),
+        "train s": round(float(costs.training_seconds.mean()), 1),
+        "chosen %": round(float(accuracies(records, "chosen").mean()), 1),
     }

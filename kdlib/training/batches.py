@@ -1,4 +1,4 @@
-"""Batches of clips on the device: which videos, which frames, which augmentation, all from a seed."""
+"""Batches of clips on the device: videos, frames and augmentation, all drawn from a seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

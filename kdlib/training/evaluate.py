@@ -11,7 +11,7 @@ from kdlib.training.batches import ClipSource, test_clips
 def predict(
     method: Method, source: ClipSource, *, batch_size: int = 64, device: str = "cpu"
 ) -> Tensor:
-    """Logits float32 (N, views, K) of every video's test clips; leaves the method's mode as it was."""
+    """Logits float32 (N, views, K) of every video's test clips; the method's mode is put back."""
     was_training = method.training
     method.eval()
     logits = [

@@ -52,9 +52,9 @@ def fit(
 ) -> History:
     """Train the method's student in place and return its history.
 
-    checkpoint: a file from which an interrupted training goes on exactly, as if never interrupted: all
-        draws come from (seed, epoch). It is written at most every `checkpoint_seconds`, and removed
-        at the end. progress is called with the number of finished epochs.
+    checkpoint: a file from which an interrupted training goes on exactly, as if never interrupted:
+        all draws come from (seed, epoch). It is written at most every `checkpoint_seconds`, and
+        removed at the end. progress is called with the number of finished epochs.
     """
     from lightning_fabric import Fabric  # seconds to import, and only workers train
 

@@ -11,9 +11,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kdlib.errors import UserError
 from kdlib.book import notebooks
 from kdlib.book.notebooks import NotebookFailed, check_parameters, execute, fresh, parameters
+from kdlib.errors import UserError
 
 PARAMETERS = "profile: str = 'laptop'  # how big\nseeds = 3\nsizes = (\n    8, 16)\nn: int"
 

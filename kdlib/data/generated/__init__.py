@@ -35,7 +35,7 @@ __all__ = [
     "videos",
 ]
 
-GENERATOR_VERSION = 1  # raise it whenever a byte of any clip changes
+GENERATOR_VERSION = 2  # raise it whenever a byte of any clip changes
 _MAX_INDEX = 1 << 24
 _PIXELS_AT_ONCE = 1 << 17  # planes of half a megabyte stay in the cache
 

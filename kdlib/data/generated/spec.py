@@ -47,7 +47,7 @@ _DEFAULTS = {
     "distractor": 0.7, "occlusion": 0.2, "light": 0.1, "texture_period": 0.0,
 }  # fmt: skip
 _TASK_DEFAULTS: dict[str, dict[str, float]] = {
-    "detail12": {"noise": 0.08, "jitter": 0.01, "contrast": 0.32, "texture_period": 3.0},
+    "detail12": {"noise": 0.12, "jitter": 0.01, "contrast": 0.32, "texture_period": 2.6},
     "texmot12": {"noise": 0.06, "contrast": 0.5},
     "mix12": {"texture_period": 4.0},
     "actors": {"distractor": 0.0, "occlusion": 0.0},

@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import pytest
+
+from kdlib import cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reprodcue"], "command: unknown value 'reprodcue'.*Did you mean 'reproduce'"),
+        (["plan", "PROFLE=smoke"], "setting: unknown value 'PROFLE'.*Did you mean 'PROFILE'"),
+        (["plan", "PROFILE=smok"], "PROFILE: unknown value 'smok'.*Did you mean 'smoke'"),
+        (["plan", "--profile", "smok"], "PROFILE"),
+        (["plan", "CHAPTERS=resolutoin"], "CHAPTERS: .*Did you mean 'resolution'"),
+        (["plan", "JOBS=many"], "JOBS: a whole number from 1 up, not 'many'"),
+        (["plan", "smoke"], "plan: unexpected 'smoke'"),
+        (["explain", "reskd/tragets"], "artifact: .*Did you mean 'reskd/targets'"),
+        (["plan", "PROFILE=paper"], "DATASET: the paper profile trains on real clips"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, arguments, message):
+    import re
+
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert error.startswith("kdlib: ")
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    for word in [*cli.COMMANDS, *cli.SETTINGS, "examples"]:
+        assert word in text
+
+
+def test_plan_and_status_of_an_empty_store(capsys, tmp_path):
+    where = [f"STORE={tmp_path / 's'}", f"RESULTS={tmp_path / 'r'}", "PROFILE=smoke"]
+    assert cli.main(["plan", *where]) == 0
+    out = capsys.readouterr().out
+    assert "no evidence" in out
+    assert "0 runs in the store" in out
+    assert cli.main(["status", *where]) == 0
+    assert "reskd/targets" in capsys.readouterr().out
+    assert cli.main(["explain", "reskd/targets", *where]) == 0
+    assert "missing" in capsys.readouterr().out
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "kdlib", "plan", "NO=1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
