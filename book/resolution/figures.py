@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from kdlib.models.classifier import VideoClassifier
 from kdlib.study import tables
 from kdlib.study.chapter import Records
 from kdlib.study.execute import clip_source
-from kdlib.study.plots import COLOURS, STYLE, panels, picture
+from kdlib.study.plots import COLOURS, panels, picture
 from kdlib.study.setting import Setting
 from kdlib.training.batches import test_clips
 
@@ -97,37 +96,36 @@ def _bars(axes: Axes, logits: Tensor, wanted: int, title: str) -> None:
 
 def resolution_sweep(records: Records) -> Figure:
     """Top-1 of student and KD student against multiply-accumulates, a point a resolution."""
-    with matplotlib.rc_context(STYLE):
-        figure, axes = panels(width=6.5, height=4)
-        plot = axes[0, 0]
-        for kind, colour, marker in (
-            ("direct", COLOURS[0], "o"),
-            ("KD", COLOURS[1], "s"),
-        ):
-            groups = [group for name, group in records.items() if name.startswith(kind)]
-            cost = [1e3 * group[0].result["cost"]["gmacs"] for group in groups]
-            means = [tables.accuracy(group) for group in groups]
-            ends = [[m.estimate - m.low for m in means], [m.high - m.estimate for m in means]]
-            plot.errorbar(
-                cost,
-                [mean.estimate for mean in means],
-                np.clip(ends, 0, 100),
-                color=colour,
-                marker=marker,
-                capsize=3,
-                label={"direct": "labels alone", "KD": "feature KD from full resolution"}[kind],
-            )
-            if kind == "direct":
-                for name, x, mean in zip(_names(records, kind), cost, means, strict=True):
-                    plot.annotate(
-                        f"{name} px", (x, mean.estimate), (6, -12), textcoords="offset points"
-                    )
-        plot.set_xscale("log", base=2)
-        plot.set_xlabel("million multiply-accumulates a clip")
-        plot.set_ylabel("top-1 on test clips, %")
-        plot.set_title(f"Accuracy against cost ({_basis(records)})")
-        plot.legend(loc="lower right")
-        return figure
+    figure, axes = panels(width=6.5, height=4)
+    plot = axes[0, 0]
+    for kind, colour, marker in (
+        ("direct", COLOURS[0], "o"),
+        ("KD", COLOURS[1], "s"),
+    ):
+        groups = [group for name, group in records.items() if name.startswith(kind)]
+        cost = [1e3 * group[0].result["cost"]["gmacs"] for group in groups]
+        means = [tables.accuracy(group) for group in groups]
+        ends = [[m.estimate - m.low for m in means], [m.high - m.estimate for m in means]]
+        plot.errorbar(
+            cost,
+            [mean.estimate for mean in means],
+            np.clip(ends, 0, 100),
+            color=colour,
+            marker=marker,
+            capsize=3,
+            label={"direct": "labels alone", "KD": "feature KD from full resolution"}[kind],
+        )
+        if kind == "direct":
+            for name, x, mean in zip(_names(records, kind), cost, means, strict=True):
+                plot.annotate(
+                    f"{name} px", (x, mean.estimate), (6, -12), textcoords="offset points"
+                )
+    plot.set_xscale("log", base=2)
+    plot.set_xlabel("million multiply-accumulates a clip")
+    plot.set_ylabel("top-1 on test clips, %")
+    plot.set_title(f"Accuracy against cost ({_basis(records)})")
+    plot.legend(loc="lower right")
+    return figure
 
 
 def _names(records: Mapping, kind: str) -> list[str]:

@@ -35,7 +35,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(48, 24, 48, 4, 32, 16, (8, 16, 24, 32), 1, 2, 4),
-    "laptop": Scale(480, 240, 480, 3, 48, 24, (16, 24, 32, 48), 32, 48, 16),
+    "laptop": Scale(480, 240, 480, 3, 48, 24, (16, 24, 32, 48), 28, 40, 16),
     "gpu": Scale(12_000, 1_200, 2_400, 8, 96, 48, (24, 32, 48, 64, 96), 40, 60, 32),
     "paper": Scale(0, 0, 0, 8, 224, 112, (72, 96, 112, 160, 224), 50, 100, 16),
 }
@@ -49,6 +49,10 @@ class Backbone:
     student: ModelSpec
     target: str
     sampling: str = "segments"
+
+
+# A seed whose teacher starts from other random weights than the student of seed 0, 1, ...
+OTHER_START = 50
 
 
 class Runs:
@@ -126,10 +130,14 @@ class Runs:
         }
 
     def teacher(self, seed: int, pair: Backbone | None = None) -> RunSpec:
-        """Supervised training at full resolution."""
+        """Supervised training at full resolution, from the start of the student of that seed."""
         pair = pair or self.tsn
         recipe = self.recipe(self.scale.teacher_epochs)
         return RunSpec(self.data(seed, pair.sampling), pair.teacher, recipe, seed=seed)
+
+    def stranger(self, seed: int) -> RunSpec:
+        """A teacher of the same clips that started from other random weights."""
+        return replace(self.teacher(seed), seed=seed + OTHER_START)
 
     def direct(
         self, seed: int, *, resolution: int | None = None, pair: Backbone | None = None, times=1
@@ -150,6 +158,7 @@ class Runs:
         pair: Backbone | None = None,
         target: str = "feature",
         weight: float | None = None,
+        teacher: RunSpec | None = None,
         **options: str,
     ) -> RunSpec:
         """The student under ResKD; the weight chosen on validation unless it is given."""
@@ -158,7 +167,7 @@ class Runs:
             weight = WEIGHTS[target] if weight is None else weight
         method = MethodSpec(
             "resolution",
-            (self.teacher(seed, pair),),
+            (teacher or self.teacher(seed, pair),),
             {
                 "resolution": resolution or self.scale.low,
                 "target": target,

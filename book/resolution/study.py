@@ -57,6 +57,16 @@ def studies(setting: Setting) -> list[Study]:
             },
         ),
         Study(
+            "reskd/common-start",
+            "A teacher that started from the student's weights, or from others",
+            start_table,
+            {
+                "direct": direct,
+                "common start": feature,
+                "other start": tuple(runs.distilled(s, teacher=runs.stranger(s)) for s in seeds),
+            },
+        ),
+        Study(
             "reskd/batchnorm",
             "The teacher's batch norm: batch statistics (unfrozen) or running ones (frozen)",
             batchnorm_table,
@@ -112,6 +122,16 @@ def target_table(records: Records) -> pd.DataFrame:
         baseline = None if name in ("teacher", "direct") else records["direct"]
         rows.append({"training": name, "pixels": pixels(group), **tables.row(group, baseline)})
     return pd.DataFrame(rows)
+
+
+def start_table(records: Records) -> pd.DataFrame:
+    """A row a kind of teacher, for feature KD."""
+    return pd.DataFrame(
+        [
+            {"feature KD from a teacher of": name, **tables.row(records[name], records["direct"])}
+            for name in ("common start", "other start")
+        ]
+    )
 
 
 def batchnorm_table(records: Records) -> pd.DataFrame:

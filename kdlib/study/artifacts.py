@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kdlib.study import plots  # noqa: F401  (sets the look that files are saved with)
+
 
 def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any]) -> None:
     """Write an artifact to `path` plus each ending; every file appears whole."""

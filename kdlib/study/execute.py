@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdlib import methods, models
 from kdlib.analysis import metrics
@@ -22,6 +22,7 @@ from kdlib.data.sampling import Sampling
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
+from kdlib.models.classifier import VideoClassifier
 from kdlib.models.cost import macs, parameters
 from kdlib.study.spec import DataSpec, RunSpec
 from kdlib.study.store import RunRecord, RunStore
@@ -45,7 +46,9 @@ def execute(
     started, cpu_started = time.perf_counter(), time.process_time()
     reset_peak_memory(device)
     torch.manual_seed(spec.seed)
-    method = build_method(spec, len(videos["train"].classes), [t.student() for t in teachers])
+    # Before the teachers, which draw random numbers too: one seed, one start, whatever the method.
+    student = models.build(spec.model.name, len(videos["train"].classes), **spec.model.options)
+    method = build_method(spec, student, [teacher.student() for teacher in teachers])
     sources = {name: clip_source(split, spec.data, name) for name, split in videos.items()}
     validation = sources["validation"] if len(videos["validation"]) else None
     history = fit(
@@ -59,7 +62,8 @@ def execute(
         checkpoint=store.checkpoint(key),
         progress=progress,
     )
-    last = method.student.state_dict()
+    # Copies: loading the chosen epoch writes into the tensors that state_dict() shares.
+    last = {name: value.cpu().clone() for name, value in method.student.state_dict().items()}
     logits = {"last": predict(method, sources["test"], device=device)}
     if history.best_state:
         method.student.load_state_dict(history.best_state)
@@ -89,18 +93,19 @@ def execute(
             "result.json": json.dumps(result, indent=1),
         },
         traces=traces(history, logits, videos["test"]),
-        student={name: value.cpu() for name, value in last.items()},
+        student=last,
     )
 
 
-def build_method(spec: RunSpec, classes: int, teachers: Sequence[nn.Module]) -> Method:
-    """The method of a spec around a freshly initialised student."""
+def build_method(
+    spec: RunSpec, student: VideoClassifier, teachers: Sequence[VideoClassifier]
+) -> Method:
+    """The method of a spec around a student and its teachers."""
     module = import_module(f"kdlib.methods.{methods.check(spec.method.name)}")
     allowed = list(inspect.signature(module.build).parameters)[2:]
     for option in spec.method.options:
         if option not in allowed:
             raise methods.unknown_option(spec.method.name, option, allowed)
-    student = models.build(spec.model.name, classes, **spec.model.options)
     return module.build(student, teachers, **spec.method.options)
 
 
@@ -166,10 +171,10 @@ def check(spec: RunSpec) -> None:
     """Refuse a spec whose model or method cannot be built, by building both without memory."""
     try:
         with torch.device("meta"):
-            teachers: list[nn.Module] = [
-                models.build(teacher.model.name, 2, **teacher.model.options)
-                for teacher in spec.method.teachers
-            ]
-            build_method(spec, 2, teachers)
+            student, *teachers = (
+                models.build(part.model.name, 2, **part.model.options)
+                for part in (spec, *spec.method.teachers)
+            )
+            build_method(spec, student, teachers)
     except (TypeError, ValueError) as error:
         raise UserError(f"{spec.title}: {error}") from None

@@ -7,9 +7,10 @@ from functools import cache
 import torch
 
 from kdlib import models
+from kdlib.data import manifest
 from kdlib.models.cost import macs
 from kdlib.study.execute import check
-from kdlib.study.spec import ModelSpec, RunSpec
+from kdlib.study.spec import DataSpec, ModelSpec, RunSpec
 from kdlib.study.store import RunStore, run_key
 
 # What one worker does a second before any run of this machine has been timed.
@@ -62,8 +63,17 @@ def work(spec: RunSpec) -> float:
         _forward(teacher.model, spec.data.frames, spec.data.size)
         for teacher in spec.method.teachers
     )
-    clips = spec.recipe.epochs * max(spec.data.train, 1)
+    clips = spec.recipe.epochs * training_videos(spec.data)
     return clips * (3.0 * student + teachers)
+
+
+def training_videos(data: DataSpec) -> int:
+    """Training videos of a data set: as asked of the generator, or as the manifest says."""
+    if data.name.startswith("generated/"):
+        return data.train
+    splits = manifest.load(data.name).splits
+    counts = splits.get(data.split or next(iter(splits), ""), {})
+    return counts.get("train", 1000)
 
 
 @cache

@@ -1,4 +1,7 @@
-"""One look for all figures: a colour-blind-safe palette, light grid, readable sizes."""
+"""One look for all figures: a colour-blind-safe palette, light grid, readable sizes.
+
+Importing this module sets matplotlib's defaults to that look.
+"""
 
 from typing import Any
 
@@ -10,25 +13,26 @@ from matplotlib.figure import Figure
 
 COLOURS = seaborn.color_palette("colorblind").as_hex()
 MARKERS = ("o", "s", "D", "^", "v", "P")
-STYLE = {
-    **seaborn.axes_style("whitegrid"),
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.edgecolor": "0.6",
-    "grid.color": "0.9",
-    "legend.frameon": False,
-    "svg.hashsalt": "kdlib",
-    "svg.fonttype": "path",
-}
+matplotlib.rcParams.update(
+    {
+        **seaborn.axes_style("whitegrid"),
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.edgecolor": "0.6",
+        "grid.color": "0.9",
+        "legend.frameon": False,
+        "svg.hashsalt": "kdlib",  # the same figure, the same bytes
+        "svg.fonttype": "path",
+    }
+)
 
 
 def panels(
     rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 4.0, **options: Any
 ) -> tuple[Figure, np.ndarray]:
     """A figure in inches with its axes (rows, columns); free of pyplot, so nothing is left open."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def picture(axes: Axes, image: np.ndarray, title: str, **options: Any) -> None:

@@ -24,7 +24,7 @@ from kdlib.models.classifier import VideoClassifier
 from kdlib.study.code import code_hash
 from kdlib.study.spec import RunSpec, parse
 
-FORMAT = 1
+FORMAT = 3
 CHECKSUMS = "checksums.json"
 
 

@@ -47,8 +47,8 @@ def test_every_profile_has_the_same_artifacts_and_shares_runs(profile):
     assert [study.artifact for study in made] == [
         f"reskd/{name}"
         for name in (
-            "figure-5", "recipes", "targets", "batchnorm", "resolutions", "resolution-sweep",
-            "backbones", "weights", "true-size",
+            "figure-5", "recipes", "targets", "common-start", "batchnorm", "resolutions",
+            "resolution-sweep", "backbones", "weights", "true-size",
         )
     ]  # fmt: skip
     specs = [spec for study in made for spec in study.specs()]
@@ -82,7 +82,7 @@ def test_smoke_reproduction_from_end_to_end(tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "artifacts  9 of 9" in done.stdout
+    assert "artifacts  10 of 10" in done.stdout
     assert "8 inconclusive" in done.stdout
     folder = tmp_path / "results" / "smoke" / "generated"
     assert len(json.loads((folder / "reskd" / "claims.json").read_text())) == 8

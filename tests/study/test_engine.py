@@ -1,5 +1,6 @@
 """The engine with real worker processes, killed for real."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,8 +10,12 @@ import threading
 import time
 
 import pytest
+import torch
 
+from kdlib.methods.supervised import Supervised
 from kdlib.study.engine import run_all
+from kdlib.study.execute import clip_source
+from kdlib.training.evaluate import predict
 
 
 @pytest.fixture
@@ -21,11 +26,7 @@ def go(store, datasets, planned):
     return run
 
 
-def weights(store, planned_key):
-    return (store.root / "runs" / planned_key / "student.safetensors").read_bytes()
-
-
-def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, store):
+def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, store, datasets):
     teacher = make_spec()
     students = [make_spec(teacher=teacher, weight=w) for w in (1.0, 2.0)]
     missing, found = planned(*students)
@@ -39,8 +40,25 @@ def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, 
         p.numel() for p in record.student().parameters()
     )
     assert len(record.history) == 2
+    assert record.result["chosen_epoch"] == 0, "else the next lines could not tell last from chosen"
+    source = clip_source(datasets.load(record.spec.data)["test"], record.spec.data, "test")
+    again = predict(Supervised(record.student(), (), 8), source)
+    assert torch.allclose(again, torch.from_numpy(record.traces["logits_last"]).float(), atol=1e-2)
     small = [f for f in record.path.iterdir() if f.name != "student.safetensors"]
     assert sum(file.stat().st_size for file in small) < 2e6
+
+
+def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_spec, store):
+    def still(spec):
+        recipe = dataclasses.replace(spec.recipe, learning_rate=1e-12)
+        return dataclasses.replace(spec, recipe=recipe)
+
+    specs = [still(make_spec()), still(make_spec(teacher=make_spec(seed=7)))]
+    keys = [run.key for run in planned(*specs)[0] if run.spec in specs]
+    go(*specs)
+    direct, distilled = (dict(store.find(key).student().named_parameters()) for key in keys)
+    for name, value in direct.items():
+        assert torch.allclose(value, distilled[name], atol=1e-6), name
 
 
 def test_a_failed_run_fails_its_students_alone(go, make_spec, planned, capfd):
@@ -110,11 +128,17 @@ def contents(folder):
     }
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The students of a run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("calm")
+    assert start(folder).communicate(timeout=120)[0].split() == ["3", "0"]
+    return contents(folder / "store")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["worker", "engine", "interrupt"])
-def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, who):
-    undisturbed = start(tmp_path, "calm")
-    assert undisturbed.communicate(timeout=120)[0].split() == ["3", "0"]
+def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed, who):
     process = start(tmp_path)
     wait_for(lambda: len(list((tmp_path / "store" / "runs").glob("*"))) >= 1)
     if who == "worker":
@@ -129,7 +153,7 @@ def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, who):
     again = start(tmp_path)
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    assert contents(tmp_path / "store") == contents(tmp_path / "calm")
+    assert contents(tmp_path / "store") == undisturbed
     assert list((tmp_path / "store" / "checkpoints").glob("*")) == []
 
 
