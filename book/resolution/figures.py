@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from kdlib.analysis.plots import COLOURS, panels, picture
 from kdlib.data.augment import resize
 from kdlib.losses.feature_kd import upsample_to
 from kdlib.models.classifier import VideoClassifier
 from kdlib.study import tables
 from kdlib.study.chapter import Records
 from kdlib.study.execute import clip_source
-from kdlib.study.plots import COLOURS, panels, picture
 from kdlib.study.setting import Setting
 from kdlib.training.batches import test_clips
 

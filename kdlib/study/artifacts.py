@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdlib.study import plots  # noqa: F401  (sets the look that files are saved with)
+from kdlib.analysis import plots  # noqa: F401  (sets the look that files are saved with)
 
 
 def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@ import json
 
 import pandas as pd
 
+from kdlib.analysis.plots import panels
 from kdlib.study.artifacts import write
-from kdlib.study.plots import panels
 
 
 def test_a_table_is_written_in_three_forms_with_its_provenance(tmp_path):
