@@ -57,21 +57,21 @@ def supervision_signals(setting: Setting, records: Records) -> Figure:
         ("student", resize(clip, low), student_signals),
     )
     for row, (who, seen, found) in zip(axes, rows, strict=True):
-        picture(row[0], _image(seen), f"{who} sees {seen.shape[3]}×{seen.shape[4]} pixels")
+        picture(row[0], _image(seen), f"{who} sees\n{seen.shape[3]}×{seen.shape[4]} pixels")
         features = found["feature"]
         maps = features if who == "teacher" else upsample_to(features, teacher_signals["feature"])
-        up = "" if who == "teacher" else f"\nup from {features.shape[3]}×{features.shape[4]}"
+        up = "" if who == "teacher" else f" (up from {features.shape[3]}×{features.shape[4]})"
         picture(
             row[1],
             maps[0].mean((0, 1)).numpy(),
-            f"feature: C×H×W = {_shape(maps)}{up}",
+            f"feature: C×H×W\n{_shape(maps)}{up}",
             cmap="viridis",
         )
-        _bars(row[2], found["logit"][0], wanted, f"logit: K = {found['logit'].shape[1]}")
+        _bars(row[2], found["logit"][0], wanted, f"logit: K\n{found['logit'].shape[1]}")
         scores = found["pixel"].softmax(1)[0, wanted].mean(0)
         shape = _shape(found["pixel"])
         picture(
-            row[3], scores.numpy(), f"pixel-level logit: K×H×W = {shape}", cmap="magma",
+            row[3], scores.numpy(), f"pixel-level logit: K×H×W\n{shape}", cmap="magma",
             vmin=0, vmax=1,
         )  # fmt: skip
     figure.suptitle(f"One clip of “{name}”: maps are means over channels or the class's score")

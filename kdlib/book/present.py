@@ -3,6 +3,8 @@
 import base64
 import html
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,21 +57,37 @@ def _cell(value: object) -> str:
 
 
 def show_claims(chapter: Chapter) -> HTML:
-    """The chapter's claims: sentence, what was compared, effect with interval, verdict."""
+    """The chapter's claims, checked: sentence, what was compared, effect with interval, verdict."""
+    return claims_table([result.as_dict() for result in chapter.claims()])
+
+
+def claims_table(claims: Sequence[Mapping[str, Any]]) -> HTML:
+    """A table of claims as `claims.json` has them."""
     rows = []
-    for result in chapter.claims():
-        finding = result.finding
-        effect = f"{finding.effect:.1f} {finding.unit}" if finding else "–"
-        how = finding.compared if finding else ""
+    for claim in claims:
+        finding = claim["finding"] or {}
         rows.append(
             {
-                "the paper says": f"{result.claim.text} ({result.claim.source})",
-                "compared here": ". ".join(filter(None, [how, result.reason])),
-                "effect": effect,
-                "verdict": result.verdict,
+                "the paper says": f"{claim['text']} ({claim['source']})",
+                "compared here": ". ".join(
+                    filter(None, [finding.get("compared"), claim["reason"]])
+                ),
+                "effect [95 %]": _effect(finding),
+                "verdict": claim["verdict"],
             }
         )
     return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows)).data}</div>')
+
+
+def _effect(finding: Mapping[str, Any]) -> str:
+    if not finding:
+        return "–"
+    effect = finding["effect"]
+    if effect["method"] == "counted":
+        return f"{effect['estimate']:.3g} {finding['unit']}"
+    low, high = (effect[bound] for bound in ("low", "high"))
+    bounds = "no interval" if low is None or high is None else f"{low:.1f}, {high:.1f}"
+    return f"{effect['estimate']:+.1f} [{bounds}] {finding['unit']}, n={effect['n']}"
 
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdlib.book import notebooks, site
+from filelock import FileLock
+
+from kdlib.book import notebooks, present, site
 from kdlib.study.chapter import BOOK, Chapter, chapter_names
 from kdlib.study.code import PACKAGE
 from kdlib.study.engine import Outcome, run_all
@@ -100,10 +102,18 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
         )
         summary.trained += len(outcome.done)
         summary.failures += [failure.strip() for failure in outcome.failed.values()]
-        executed[chapter.name] = execute_notebooks(chapter, outcome, summary)
-        summary.page = site.build(
-            BOOK, executed, setting.folder / "book", title="Distilling video", stamp=setting.stamp
-        )
+        # Two reproductions of one setting take turns; the second finds everything fresh.
+        setting.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(setting.folder / ".lock"):
+            executed[chapter.name] = execute_notebooks(chapter, outcome, summary)
+            summary.page = site.build(
+                BOOK,
+                executed,
+                setting.folder / "book",
+                title="Distilling video",
+                stamp=setting.stamp,
+                extra_pages={"verdicts": verdicts_page(chapters)},
+            )
         _count(chapter, summary)
     summary.seconds = time.perf_counter() - started
     return summary
@@ -115,11 +125,11 @@ def execute_notebooks(chapter: Chapter, outcome: Outcome, summary: Summary) -> l
     parameters = {
         "profile": setting.profile,
         "dataset": setting.dataset,
-        "data": setting.data,
+        "data": _absolute(setting.data),
         "seeds": setting.seeds,
         "device": setting.device,
-        "store": setting.store,
-        "results": setting.results,
+        "store": _absolute(setting.store),
+        "results": _absolute(setting.results),
     }
     key = _content_key(chapter, parameters, outcome)
     done = []
@@ -148,6 +158,22 @@ def execute_notebooks(chapter: Chapter, outcome: Outcome, summary: Summary) -> l
     finally:
         del os.environ["KDLIB_TRAIN"]
     return sorted(path for path in done if path.exists())
+
+
+def _absolute(path: str) -> str:
+    """The path as a kernel that works elsewhere must have it; an empty one stays the default."""
+    return str(Path(path).resolve()) if path else ""
+
+
+def verdicts_page(chapters: Sequence[Chapter]) -> str:
+    """All claims checked so far, by chapter, as Markdown."""
+    parts = ["# All verdicts", "Every sentence that the chapters check, with what was found."]
+    for chapter in chapters:
+        path = chapter.folder / "claims.json"
+        if path.exists():
+            table = present.claims_table(json.loads(path.read_text())).data
+            parts += [f"## {chapter.name.capitalize()}", table.replace("\n", "")]
+    return "\n\n".join(parts)
 
 
 def sources(chapter: str) -> list[Path]:
