@@ -62,7 +62,7 @@ def without_retraining(chapter: Chapter) -> pd.DataFrame:
         if kind == "direct":
             logits = predict(Supervised(network, (), int(pixels)), source)
             as_is = 100 * accuracy(video_logits(logits), videos.labels)
-            trained = 100 * group[0].result["last"]["video_top1"]
+            trained = 100 * group[0].result["last"]["score"]
             rows.append(
                 {
                     "pixels": int(pixels),

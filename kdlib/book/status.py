@@ -46,8 +46,7 @@ def explain(artifact: str, setting: Setting) -> str:
             record = setting.run_store.find(key)
             state = "missing"
             if record:
-                last = record.result["last"]
-                score = last.get("video_top1", last.get("video_map"))
+                score = record.result["last"]["score"]
                 state = f"{100 * score:.1f} %, {record.result['cost']['seconds']:.0f} s"
             lines.append(f"  {label}, seed {spec.seed}: {key} {state}")
     return "\n".join(lines)

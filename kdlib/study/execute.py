@@ -117,17 +117,21 @@ def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Numbers by clip and by video of logits (N, views, K): top-1, top-5, per class, or mAP."""
+    """Numbers by clip and by video of logits (N, views, K); `score` is top-1, or mAP for multi-hot.
+
+    Single-label sets also have top-5, clip-level top-1 and top-1 of each class.
+    """
     views = logits.shape[1]
     video = metrics.video_logits(logits)
-    if labels.ndim == 2:
-        return {"video_map": metrics.mean_average_precision(video, labels)}
-    return {
-        "video_top1": metrics.accuracy(video, labels),
-        "video_top5": metrics.accuracy(video, labels, k=min(5, logits.shape[2])),
-        "clip_top1": metrics.accuracy(logits.flatten(0, 1), labels.repeat_interleave(views)),
-        "per_class": [float(value) for value in metrics.per_class_accuracy(video, labels)],
-    }
+    found: dict[str, Any] = {"score": metrics.quality(video, labels)}
+    if labels.ndim == 1:
+        clip_labels = labels.repeat_interleave(views)
+        found |= {
+            "video_top5": metrics.accuracy(video, labels, k=5),
+            "clip_top1": metrics.accuracy(logits.flatten(0, 1), clip_labels),
+            "per_class": [float(value) for value in metrics.per_class_accuracy(video, labels)],
+        }
+    return found
 
 
 def cost(method: Method, spec: RunSpec) -> dict[str, float]:

@@ -18,7 +18,7 @@ from kdlib.study.store import RunRecord
 
 def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:
     """Video-level top-1 of each record in per cent, (n,); rule: "last" or "chosen" epoch."""
-    return np.array([100 * record.result[rule]["video_top1"] for record in records])
+    return np.array([100 * record.result[rule]["score"] for record in records])
 
 
 def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:

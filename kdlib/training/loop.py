@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib.analysis.metrics import accuracy, video_logits
+from kdlib.analysis.metrics import quality, video_logits
 from kdlib.methods.base import Method
 from kdlib.training.batches import ClipSource, batches_per_epoch, training_batches
 from kdlib.training.evaluate import predict
+from kdlib.training.precision import check_bfloat16
 from kdlib.training.recipe import Recipe, make_optimizer, set_rate
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class History:
     """What a training left behind.
 
     epochs: a row an epoch: mean of every part of the loss, learning rate, seconds, samples, and
-        validation accuracy where a validation split was given.
+        validation accuracy (mAP for multi-hot labels) where a validation split was given.
     best_epoch, best_state: the student of the best validation epoch, the earliest among equals.
     """
 
@@ -58,6 +59,8 @@ def fit(
     """
     from lightning_fabric import Fabric  # seconds to import, and only workers train
 
+    if precision == "bf16-mixed":
+        check_bfloat16(device)
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
     optimizer = make_optimizer(method, recipe)
     module, optimizer = fabric.setup(method, optimizer)
@@ -72,7 +75,7 @@ def fit(
         row = _train_epoch(fabric, module, optimizer, training, recipe, seed, epoch)
         if validation is not None:
             logits = predict(method, validation, device=str(fabric.device))
-            row["validation_accuracy"] = accuracy(video_logits(logits), validation.videos.labels)
+            row["validation_accuracy"] = quality(video_logits(logits), validation.videos.labels)
             if history.best_epoch < 0 or row["validation_accuracy"] > max(
                 past["validation_accuracy"] for past in history.epochs
             ):

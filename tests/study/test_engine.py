@@ -35,7 +35,7 @@ def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, 
     assert planned(*students) == ([], 2)
     record = store.find(missing[1].key)
     assert record.spec == students[0]
-    assert set(record.result["last"]) == {"video_top1", "video_top5", "clip_top1", "per_class"}
+    assert set(record.result["last"]) == {"score", "video_top5", "clip_top1", "per_class"}
     assert record.result["cost"]["parameters"] == sum(
         p.numel() for p in record.student().parameters()
     )

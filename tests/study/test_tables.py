@@ -14,7 +14,7 @@ def record(seed, right, count=10):
     logits[right:, 0, 1] = 1
     return SimpleNamespace(
         spec=SimpleNamespace(seed=seed),
-        result={"last": {"video_top1": right / count}, "chosen": {"video_top1": right / count}},
+        result={"last": {"score": right / count}, "chosen": {"score": right / count}},
         traces={"logits_last": logits, "labels": labels, "groups": np.arange(count)},
     )
 

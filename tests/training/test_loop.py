@@ -128,6 +128,14 @@ def test_parity_with_a_plain_pytorch_loop(tiny, source):
         assert torch.allclose(a, b, atol=1e-6)
 
 
+def test_multi_hot_labels_are_learnt_and_judged_by_map(tiny, source):
+    hot = torch.nn.functional.one_hot(torch.from_numpy(source.videos.labels), 3).float().numpy()
+    videos = dataclasses.replace(source.videos, labels=hot)
+    both = dataclasses.replace(source, videos=videos)
+    history = fit(Supervised(tiny()), both, RECIPE, seed=0, validation=both)
+    assert history.epochs[-1]["validation_accuracy"] > 0.95
+
+
 def loop_rate(epoch):
     from math import cos, pi
 

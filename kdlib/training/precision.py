@@ -1,0 +1,24 @@
+"""Whether a device computes right in bfloat16."""
+
+import torch
+from torch.nn import functional as F
+
+from kdlib.errors import UserError
+
+
+def check_bfloat16(device: str) -> None:
+    """Compare one 3-D convolution in bfloat16 with float32; UserError if they disagree.
+
+    Some cuDNN 9.10 builds silently return wrong results for large ones (pytorch issue 163539).
+    """
+    draw = torch.Generator().manual_seed(0)
+    clips = torch.randn(4, 64, 8, 56, 56, generator=draw).to(device)
+    kernel = torch.randn(64, 64, 3, 3, 3, generator=draw).to(device) / 42  # sqrt of its fan-in
+    exact = F.conv3d(clips, kernel, padding=1)
+    rounded = F.conv3d(clips.bfloat16(), kernel.bfloat16(), padding=1).float()
+    error = float((rounded - exact).norm() / exact.norm())
+    if not error < 0.02:
+        raise UserError(
+            f"precision: bfloat16 convolutions are wrong on this {device} by {error:.0%} "
+            "(a known fault of some cuDNN builds); use 32-true"
+        )
