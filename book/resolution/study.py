@@ -1,5 +1,6 @@
 """The resolution chapter (ResKD): the artifacts, how each is made, and the checks of its claims."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,40 +246,24 @@ def pixels(group: list) -> int:
 # Checks of the claims in claims.toml
 
 
-def _difference(chapter: Chapter, artifact: str, ours: str, theirs: str) -> Finding:
-    records = chapter.records(artifact)
-    gain = tables.gain(records[ours], records[theirs])
-    return Finding(gain, "points", verdict(gain), f"{ours} against {theirs}, paired by seed")
+def _better(artifact: str, ours: str, theirs: str) -> Callable[[Chapter], Finding]:
+    """The check that one training of an artifact beats another, paired by seed."""
+
+    def check(chapter: Chapter) -> Finding:
+        records = chapter.records(artifact)
+        gain = tables.gain(records[ours], records[theirs])
+        compared = f"{ours} against {theirs}, paired by seed"
+        return Finding(gain, "points", verdict(gain), compared)
+
+    return check
 
 
-def feature_beats_direct(chapter: Chapter) -> Finding:
-    """Feature KD against the same student on labels alone."""
-    return _difference(chapter, "reskd/targets", "feature KD", "direct")
-
-
-def feature_beats_longer_training(chapter: Chapter) -> Finding:
-    """Feature KD against a student trained for twice the epochs, our control of equal cost."""
-    return _difference(chapter, "reskd/targets", "feature KD", "direct, twice the epochs")
-
-
-def pixel_beats_logit(chapter: Chapter) -> Finding:
-    """Pixel-level logit KD against logit KD."""
-    return _difference(chapter, "reskd/targets", "pixel-level logit KD", "logit KD")
-
-
-def feature_beats_logit(chapter: Chapter) -> Finding:
-    """Feature KD, which keeps places apart, against logit KD, which pools them."""
-    return _difference(chapter, "reskd/targets", "feature KD", "logit KD")
-
-
-def pixel_beats_direct(chapter: Chapter) -> Finding:
-    """Pixel-level logit KD against the same student on labels alone."""
-    return _difference(chapter, "reskd/targets", "pixel-level logit KD", "direct")
-
-
-def unfrozen_beats_frozen(chapter: Chapter) -> Finding:
-    """The teacher's batch norm on batch statistics against running ones."""
-    return _difference(chapter, "reskd/batchnorm", "unfrozen", "frozen")
+feature_beats_direct = _better("reskd/targets", "feature KD", "direct")
+feature_beats_longer_training = _better("reskd/targets", "feature KD", "direct, twice the epochs")
+feature_beats_logit = _better("reskd/targets", "feature KD", "logit KD")
+pixel_beats_logit = _better("reskd/targets", "pixel-level logit KD", "logit KD")
+pixel_beats_direct = _better("reskd/targets", "pixel-level logit KD", "direct")
+unfrozen_beats_frozen = _better("reskd/batchnorm", "unfrozen", "frozen")
 
 
 def pixel_needs_no_module(chapter: Chapter) -> Finding:
