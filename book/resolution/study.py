@@ -259,7 +259,6 @@ def _better(artifact: str, ours: str, theirs: str) -> Callable[[Chapter], Findin
 
 
 feature_beats_direct = _better("reskd/targets", "feature KD", "direct")
-feature_beats_longer_training = _better("reskd/targets", "feature KD", "direct, twice the epochs")
 feature_beats_logit = _better("reskd/targets", "feature KD", "logit KD")
 pixel_beats_logit = _better("reskd/targets", "pixel-level logit KD", "logit KD")
 pixel_beats_direct = _better("reskd/targets", "pixel-level logit KD", "direct")

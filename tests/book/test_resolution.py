@@ -70,7 +70,7 @@ def test_teacher_and_student_share_their_clips():
 
 def test_every_claim_names_a_check_and_ids_are_unique():
     claims = read(ROOT / "book" / "resolution" / "claims.toml")
-    assert len({claim.id for claim in claims}) == len(claims) == 8
+    assert len({claim.id for claim in claims}) == len(claims) == 7
     assert chapter_names() == ["resolution"]
 
 
@@ -83,9 +83,9 @@ def test_smoke_reproduction_from_end_to_end(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "artifacts  10 of 10" in done.stdout
-    assert "8 inconclusive" in done.stdout
+    assert "7 inconclusive" in done.stdout
     folder = tmp_path / "results" / "smoke" / "generated"
-    assert len(json.loads((folder / "reskd" / "claims.json").read_text())) == 8
+    assert len(json.loads((folder / "reskd" / "claims.json").read_text())) == 7
     for ending in ("csv", "md", "tex", "json"):
         assert (folder / "reskd" / f"targets.{ending}").stat().st_size > 0
     page = (folder / "book" / "resolution" / "02-what-to-distil.html").read_text()
