@@ -66,14 +66,13 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> HTML:
     rows = []
     for claim in claims:
         finding = claim["finding"] or {}
+        compared = ". ".join(filter(None, [finding.get("compared"), claim["reason"]]))
         rows.append(
             {
-                "the paper says": f"{claim['text']} ({claim['source']})",
-                "compared here": ". ".join(
-                    filter(None, [finding.get("compared"), claim["reason"]])
-                ),
-                "effect [95 %]": _effect(finding),
                 "verdict": claim["verdict"],
+                "the paper says": f"{claim['text']} ({claim['source']})",
+                "effect [95 %]": _effect(finding),
+                "compared here": compared,
             }
         )
     return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows)).data}</div>')
