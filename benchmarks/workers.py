@@ -1,6 +1,6 @@
 """Runs an hour of one and of two one-thread workers on the same plan, and the memory of a worker.
 
-    python benchmarks/workers.py [--runs 8] [--epochs 24]
+    python -m benchmarks.workers [--runs 8] [--epochs 24]
 
 Each count of workers gets a store of its own; generated clips are made before the clock starts.
 Start-up of the workers (imports) is timed apart, by a plan of one tiny run for each worker.
