@@ -21,6 +21,11 @@ def shown_videos(chapter: Chapter) -> Videos:
     return chapter.setting.datasets.load(spec.data)["test"]
 
 
+def first_of(videos: Videos, classes: tuple[int, ...]) -> list[int]:
+    """The first video of each of these classes."""
+    return [int(np.argmax(videos.labels == label)) for label in classes]
+
+
 def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
     """Video `index` reduced to `pixels` as the student sees it, uint8 (T, h, w, 3)."""
     start, stop = videos.offsets[index], videos.offsets[index + 1]
