@@ -37,6 +37,7 @@ def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
 def spectra(videos: Videos, sizes: tuple[int, ...], count: int = 100) -> Figure:
     """Mean power of test frames by spatial frequency, a line a resolution, on a common axis."""
     figure, axes = panels(width=6.5, height=3.6)
+    count = min(count, len(videos))
     full = videos.frames.shape[1]
     for pixels in sorted(sizes, reverse=True):
         first = [frames_at(videos, index, pixels)[0].mean(-1) for index in range(count)]

@@ -28,7 +28,7 @@ from kdlib.study.spec import DataSpec, RunSpec
 from kdlib.study.store import RunRecord, RunStore
 from kdlib.training.batches import ClipSource
 from kdlib.training.evaluate import predict
-from kdlib.training.loop import History, fit, samples_per_second
+from kdlib.training.loop import fit, samples_per_second
 from kdlib.training.memory import peak_memory, reset_peak_memory
 
 
@@ -69,7 +69,10 @@ def execute(
         method.student.load_state_dict(history.best_state)
         logits["chosen"] = predict(method, sources["test"], device=device)
         method.student.load_state_dict(last)
-    labels = torch.from_numpy(videos["test"].labels)
+    test = videos["test"]
+    labels = torch.from_numpy(test.labels)
+    # As float16: enough for paired statistics, and small.
+    traces = {f"logits_{rule}": value.numpy().astype(np.float16) for rule, value in logits.items()}
     result = {
         "classes": list(videos["train"].classes),
         "videos": {name: len(split) for name, split in videos.items()},
@@ -92,7 +95,7 @@ def execute(
             "metrics.jsonl": "".join(json.dumps(row) + "\n" for row in history.epochs),
             "result.json": json.dumps(result, indent=1),
         },
-        traces=traces(history, logits, videos["test"]),
+        traces={**traces, "labels": test.labels, "groups": test.groups},
         student=last,
     )
 
@@ -140,14 +143,6 @@ def cost(method: Method, spec: RunSpec) -> dict[str, float]:
     method.eval()
     work = macs(method.student, (3, spec.data.frames, pixels, pixels))
     return {"parameters": parameters(method.student), "gmacs": work / 1e9}
-
-
-def traces(history: History, logits: Mapping[str, Tensor], test: Videos) -> dict[str, np.ndarray]:
-    """Test logits by rule as float16, with labels and groups, for paired statistics."""
-    arrays = {
-        f"logits_{rule}": values.numpy().astype(np.float16) for rule, values in logits.items()
-    }
-    return {**arrays, "labels": test.labels, "groups": test.groups}
 
 
 def environment(device: str) -> dict[str, Any]:

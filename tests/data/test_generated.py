@@ -173,7 +173,7 @@ def test_impossible_requests_are_refused_by_name():
 
 def test_defaults_are_filled_in():
     spec = spec_of("detail12")
-    assert (spec.frames, spec.noise, spec.contrast) == (8, 0.08, 0.32)
+    assert (spec.frames, spec.noise, spec.contrast) == (8, 0.12, 0.32)
     assert spec_of("image").frames == 1
     assert spec_of("detail12", noise=0.0).noise == 0
-    assert spec_of("detail12") == spec_of("detail12", noise=0.08)
+    assert spec_of("detail12") == spec_of("detail12", noise=0.12)
