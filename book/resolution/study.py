@@ -121,7 +121,7 @@ def target_table(records: Records) -> pd.DataFrame:
     rows = []
     for name, group in records.items():
         baseline = None if name in ("teacher", "direct") else records["direct"]
-        rows.append({"training": name, "pixels": pixels(group), **tables.row(group, baseline)})
+        rows.append({"training": name, "px": pixels(group), **tables.row(group, baseline)})
     return pd.DataFrame(rows)
 
 
@@ -154,7 +154,7 @@ def resolution_table(records: Records) -> pd.DataFrame:
     for name, group in records.items():
         kind, size = name.split()
         baseline = records[f"direct {size}"] if kind == "KD" else None
-        rows.append({"pixels": int(size), "training": kind, **tables.row(group, baseline)})
+        rows.append({"px": int(size), "training": kind, **tables.row(group, baseline)})
     return pd.DataFrame(rows)
 
 
