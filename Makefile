@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What was written behind the target, as NAME=value; kdlib checks names and values.
 SETTINGS = $(filter-out PYTHON=%,$(MAKEOVERRIDES))
 
-.PHONY: help setup reproduce plan run status test lab clean
+.PHONY: help setup reproduce plan run status data test lab clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -13,16 +13,17 @@ help:  ## this list
 	@echo "make plan        say what that would train, and about how long it would take"
 	@echo "make run         train only"
 	@echo "make status      what exists already"
+	@echo "make data        get, verify and prepare DATASET; without it, the list of data sets"
 	@echo "make lab         JupyterLab on the book"
 	@echo "make test        all tests"
 	@echo "make setup       install into .venv; every command does it first if it is needed"
 	@echo "make clean       remove results; records and caches stay in .kdlib"
 	@echo
 	@echo "settings: PROFILE=smoke|laptop|gpu|paper  CHAPTERS=resolution  DATASET=jhmdb21  DATA=folder"
-	@echo "          DEVICE=cpu|cuda  JOBS=2  SEEDS=5  STORE=folder  RESULTS=folder"
+	@echo "          DEVICE=cpu|cuda  JOBS=2  SEEDS=5  STORE=folder  RESULTS=folder  SIZE=64"
 	@echo "example:  make reproduce PROFILE=smoke CHAPTERS=resolution"
 
-reproduce plan run status: setup
+reproduce plan run status data: setup
 	@$(BIN)/python -m kdlib $@ $(SETTINGS)
 
 test: setup

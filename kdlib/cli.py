@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from kdlib.errors import UserError, unknown
@@ -18,6 +19,7 @@ SETTINGS = {
     "jobs": "worker processes; as many as there are cores by default",
     "seeds": "seeds of every row; 0 (default) leaves them to the profile",
     "store": "where records and caches are kept; .kdlib by default",
+    "size": "side in pixels of the clips that `data prepare` makes room for",
     "results": "where artifacts, notebooks and the book go; results by default",
 }
 
@@ -31,6 +33,9 @@ commands
   status      artifacts and runs that exist already
   explain ID  one artifact: its runs, their records and where they come from
 
+  keep        copy results on real data to results/reference, to be committed and shown
+  data ...    data sets: list, show, fetch, verify, prepare, cache; `data help` says more
+
 settings, each as NAME=value or --name value
 """
 
@@ -40,6 +45,7 @@ examples
   python -m kdlib reproduce PROFILE=smoke
   python -m kdlib reproduce DATASET=jhmdb21 DATA=../shared/data CHAPTERS=resolution
   python -m kdlib explain reskd/targets
+  python -m kdlib data verify jhmdb21 DATA=../shared/data/jhmdb21
 """
 
 
@@ -96,12 +102,35 @@ def _settings(options: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
 def _setting(given: dict[str, str]) -> Any:
     from kdlib.study.setting import Setting
 
-    values: dict[str, Any] = {k: v for k, v in given.items() if k != "chapters" and v != ""}
+    values: dict[str, Any] = {
+        k: v for k, v in given.items() if k not in ("chapters", "size") and v != ""
+    }
     for name in ("jobs", "seeds"):
         if name in values:
             with contextlib.suppress(ValueError):
                 values[name] = int(values[name])
     return Setting(**{"jobs": os.cpu_count() or 1, **values})
+
+
+def _keep(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.book.reference import keep
+    from kdlib.book.reproduce import open_chapters
+
+    _no_words("keep", words)
+    setting = _setting(given)
+    print(f"kept in {keep(open_chapters(_chapters(given), setting), setting)}")
+    return 0
+
+
+def _data(given: dict[str, str], words: list[str]) -> int:
+    from kdlib import data_commands
+
+    if words == ["help"]:
+        print(data_commands.HELP, end="")
+        return 0
+    if words[:1] == ["fetch"] and given.get("data"):
+        Path(given["data"]).mkdir(parents=True, exist_ok=True)
+    return data_commands.data(_setting(given), words, given.get("size", ""))
 
 
 def _chapters(given: dict[str, str]) -> list[str]:
@@ -168,4 +197,6 @@ COMMANDS = {
     "reproduce": _reproduce,
     "status": _status,
     "explain": _explain,
+    "keep": _keep,
+    "data": _data,
 }

@@ -22,7 +22,8 @@ def make_videos(count=24, frames=4, size=16, classes=3, seed=0) -> Videos:
         pixels[index, ..., label % 3] += 150
     return Videos(
         pixels.reshape(-1, size, size, 3).astype(np.uint8),
-        np.arange(count + 1) * frames,
+        np.arange(count) * frames,
+        np.full(count, frames),
         labels.astype(np.int64),
         np.arange(count) // 4,
         tuple(f"class {k}" for k in range(classes)),

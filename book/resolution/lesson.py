@@ -28,7 +28,8 @@ def first_of(videos: Videos, classes: tuple[int, ...]) -> list[int]:
 
 def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
     """Video `index` reduced to `pixels` as the student sees it, uint8 (T, h, w, 3)."""
-    start, stop = videos.offsets[index], videos.offsets[index + 1]
+    start = videos.starts[index]
+    stop = start + videos.lengths[index]
     clip = torch.from_numpy(np.array(videos.frames[start:stop])).movedim(-1, 0)[None].float()
     low = resize(clip, pixels) if pixels < clip.shape[-1] else clip
     return low[0].movedim(0, -1).round().clamp(0, 255).to(torch.uint8).numpy()

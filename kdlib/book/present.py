@@ -12,6 +12,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kdlib.book import reference
 from kdlib.study.chapter import Chapter, MissingRuns
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -25,10 +26,14 @@ def show(chapter: Chapter, artifact: str) -> HTML:
         text = f"<strong>{html.escape(artifact)} was not made.</strong> {html.escape(str(error))}"
         return HTML(f'<div class="kd-failure">{text}</div>')
     title = chapter.study(artifact).title
+    notes: list[str] = []
+    if isinstance(value, pd.DataFrame):
+        elsewhere = reference.references(chapter.setting)
+        value, notes = reference.with_columns(value, artifact, elsewhere)
     body = figure(value, title) if isinstance(value, Figure) else table(value)
-    body = body.data
-    caption = f"<figcaption>{html.escape(title)} <code>{html.escape(artifact)}</code></figcaption>"
-    return HTML(f'<figure class="kd-artifact">{body}{caption}</figure>')
+    text = " ".join(html.escape(part) for part in (title, *notes))
+    caption = f"<figcaption>{text} <code>{html.escape(artifact)}</code></figcaption>"
+    return HTML(f'<figure class="kd-artifact">{body.data}{caption}</figure>')
 
 
 def figure(value: Figure, title: str) -> HTML:
@@ -57,12 +62,18 @@ def _cell(value: object) -> str:
 
 
 def show_claims(chapter: Chapter) -> HTML:
-    """The chapter's claims, checked: sentence, what was compared, effect with interval, verdict."""
-    return claims_table([result.as_dict() for result in chapter.claims()])
+    """The chapter's claims, checked: sentence, what was compared, effect with interval, verdict.
+
+    Verdicts of reference results stand beside them, a column for each set of real data.
+    """
+    claims = [result.as_dict() for result in chapter.claims()]
+    return claims_table(claims, reference.verdicts(chapter))
 
 
-def claims_table(claims: Sequence[Mapping[str, Any]]) -> HTML:
-    """A table of claims as `claims.json` has them."""
+def claims_table(
+    claims: Sequence[Mapping[str, Any]], elsewhere: Mapping[str, Mapping[str, str]] | None = None
+) -> HTML:
+    """A table of claims as `claims.json` has them; elsewhere: verdicts by data set and sentence."""
     rows = []
     for claim in claims:
         finding = claim["finding"] or {}
@@ -70,6 +81,7 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> HTML:
         rows.append(
             {
                 "verdict": claim["verdict"],
+                **{name: said.get(claim["text"]) for name, said in (elsewhere or {}).items()},
                 "the paper says": f"{claim['text']} ({claim['source']})",
                 "effect [95 %]": _effect(finding),
                 "compared here": compared,

@@ -1,235 +1,338 @@
 """Decoded frames on disk: decode once, then read clips out of one memory map.
 
-    <root>/frames/<key>/frames.npy   uint8 (total frames, H, W, 3), file after file
-    <root>/frames/<key>/index.json   per file: name, SHA-256, frames or the reason why not
-    <root>/hashes/<stamp>.json       the SHA-256 of files whose sizes and times have not changed
+    <root>/frames/<set>/<size>-<key>/
+        frames.bin      uint8 frames of height x width, one after another
+        journal.jsonl   a line a file: its key, frames and their SHA-256, or the reason why it
+                        cannot be decoded
+        how.json        the decoding parameters that <key> is a hash of
+    <root>/hashes/<set>.json   the SHA-256 of files, by path, size and time
 
-The key is a hash of the names, of the files' bytes and of how they are decoded, so changed or
-renamed files never meet stale frames. A cache is built in a `.partial` folder under a file lock and
-then renamed: a build that is interrupted leaves nothing that could be taken for a cache.
+A file's key is the hash of its bytes, so files that are renamed are found again, changed ones are
+decoded anew and all splits share one cache. Both files only grow, under a file lock, frames first:
+what an interrupted preparation has written counts, and the next one goes on behind it.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from kdlib.data.decode import VERSION, Undecodable, decode
+from kdlib.data import packed
+from kdlib.data.decode import VERSION, Undecodable, decode, probe
+from kdlib.data.disk import disk_errors
+from kdlib.data.hashes import file_hashes
+from kdlib.data.images import decode_image
 from kdlib.errors import UserError
+
+_SAMPLED = 100
+
+
+class Source(NamedTuple):
+    """What to decode: a video (or seconds `span` of it), an image, or a packed file of images."""
+
+    path: Path
+    kind: Literal["video", "image", "packed"] = "video"
+    span: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class How:
+    """Decoding parameters: frames are resized to cover height x width and centre-cropped.
+
+    at_most: frames kept of a video, evenly spaced; all by default.
+    """
+
+    height: int
+    width: int
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise UserError(f"{name}: at least 1, not {value}")
+
+    def folder(self, root: Path, name: str) -> Path:
+        """Where the frames of a set lie."""
+        key = hashlib.sha256(json.dumps(self.parameters()).encode()).hexdigest()[:12]
+        return root / "frames" / name / f"{self.width}x{self.height}-{key}"
+
+    def parameters(self) -> dict[str, Any]:
+        """All that the bytes depend on beside the file."""
+        library = list(av.library_versions["libavcodec"])
+        return {"version": VERSION, "libavcodec": library, **vars(self)}
 
 
 @dataclass(frozen=True)
 class FrameCache:
-    """Frames of the files that could be decoded, in the order they were given.
+    """The frames of the sources that could be decoded, in the order they were given.
 
-    frames: memory map uint8 (total, H, W, 3), read-only; file i has offsets[i]:offsets[i + 1].
-    offsets: int64 (len(names) + 1,).
-    undecodable: reason by name, for the files left out.
+    frames: memory map uint8 (total, H, W, 3), read-only; source i has starts[i] + 0..lengths[i].
+    starts, lengths: int64 (len(names),).
+    undecodable: reason by name, for the sources left out.
     """
 
     folder: Path
     frames: np.ndarray
-    offsets: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
     names: tuple[str, ...]
     undecodable: Mapping[str, str]
 
-    def verify(self) -> None:
-        """Compare every byte with the checksum taken at building; UserError if they differ."""
-        stored = json.loads((self.folder / "index.json").read_text())["frames_sha256"]
-        if file_hash(self.folder / "frames.npy") != stored:
-            raise UserError(f"cache: the frames in {self.folder} are damaged; delete that folder")
+
+class _Entry(NamedTuple):
+    """A line of the journal; start is counted in frames."""
+
+    start: int
+    frames: int
+    sha256: str
+    reason: str
 
 
 def frame_cache(
-    root: Path, files: Mapping[str, Path], *, height: int, width: int, jobs: int = 1
+    root: Path, name: str, sources: Mapping[str, Source], how: How, *, jobs: int = 1
 ) -> FrameCache:
-    """Open the cache of these files (name -> path) at height x width, building it if there is none.
+    """The frames of these sources (by name) of a data set, decoding what is not in the cache.
 
-    Frames are resized to cover height x width and centre-cropped. `jobs` threads decode. Opening
-    checks the sizes; `FrameCache.verify` checks every byte. Raises UserError when the disk is full
-    or when not one file can be decoded.
+    `jobs` threads decode; the disk space needed is said, and looked for, before. Raises UserError
+    when the disk is full or when not one source can be decoded.
     """
-    for field, value in (("height", height), ("width", width), ("jobs", jobs)):
-        if value < 1:
-            raise UserError(f"{field}: at least 1, not {value}")
-    if not files:
-        raise UserError("cache: no video files to decode")
+    if jobs < 1:
+        raise UserError(f"jobs: at least 1, not {jobs}")
+    if not sources:
+        raise UserError(f"{name}: no files to decode")
+    folder = how.folder(root, name)
     with disk_errors(root):
-        hashes = file_hashes(files, root)
-        how = {"version": VERSION, "height": height, "width": width}
-        key = hashlib.sha256(json.dumps([how, list(hashes.items())]).encode()).hexdigest()[:32]
-        folder = root / "frames" / key
-        if (cache := _open(folder)) is not None:
-            return cache
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if (cache := _open(folder)) is None:
-                if folder.exists():
-                    warnings.warn(f"{folder} is incomplete; it is built again", stacklevel=2)
-                    shutil.rmtree(folder)
-                _build(folder, files, hashes, how, jobs)
-                cache = _open(folder)
-    assert cache is not None
-    return cache
+        keys = source_keys(root, name, sources)
+        entries = _journal(folder, how)
+        if not entries.keys() >= set(keys.values()):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                entries = _mended(folder, how)
+                wanted = {keys[n]: sources[n] for n in sources if keys[n] not in entries}
+                if wanted:
+                    announce(wanted.values(), how, folder)
+                    _append(folder, wanted, entries, how, jobs)
+                    entries = _journal(folder, how)
+    found = {n: entries[keys[n]] for n in sources}
+    undecodable = {n: entry.reason for n, entry in found.items() if entry.reason}
+    kept = {n: entry for n, entry in found.items() if not entry.reason}
+    if not kept:
+        first = next(iter(undecodable))
+        raise UserError(
+            f"{name}: none of {len(sources)} files can be decoded; {first}: {undecodable[first]}"
+        )
+    return FrameCache(
+        folder,
+        _frames(folder, how, sum(entry.frames for entry in entries.values())),
+        np.array([entry.start for entry in kept.values()], dtype=np.int64),
+        np.array([entry.frames for entry in kept.values()], dtype=np.int64),
+        tuple(kept),
+        undecodable,
+    )
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def source_keys(root: Path, name: str, sources: Mapping[str, Source]) -> dict[str, str]:
+    """What the frames of each source are found by: the hash of its file, and the span."""
+    hashes = file_hashes({n: s.path for n, s in sources.items()}, root / "hashes" / f"{name}.json")
+    return {
+        n: hashes[n] + (f"@{s.span[0]:.3f}-{s.span[1]:.3f}" if s.span else "")
+        for n, s in sources.items()
+    }
 
 
-def file_hashes(files: Mapping[str, Path], root: Path) -> dict[str, str]:
-    """SHA-256 by name; files whose path, size and time are as last time are not read again."""
-    stats = {name: os.stat(path) for name, path in files.items()}
-    seen = [
-        (name, str(path.absolute()), stats[name].st_size, stats[name].st_mtime_ns)
-        for name, path in files.items()
+def announce(sources: Iterable[Source], how: How, folder: Path) -> int:
+    """Say how many bytes the frames of these sources will take, about; UserError without room."""
+    sources = list(sources)
+    needed = estimate_bytes(sources, how)
+    free = shutil.disk_usage(folder).free
+    tqdm.write(
+        f"preparing {len(sources)} files at {how.width}x{how.height}: about {needed / 1e9:.2f} GB "
+        f"in {folder} ({free / 1e9:.0f} GB free)"
+    )
+    if needed > free:
+        raise UserError(
+            f"STORE: preparing takes about {needed / 1e9:.1f} GB, and {folder} has room for "
+            f"{free / 1e9:.1f} GB; name another STORE, a smaller size or fewer frames a video"
+        )
+    return needed
+
+
+def estimate_bytes(sources: list[Source], how: How) -> int:
+    """About how many bytes the frames will take, by the headers of some of the files."""
+    step = max(1, len(sources) // _SAMPLED)
+    sample = sources[::step]
+    counts = [_expected_frames(source, how) for source in sample]
+    return round(sum(counts) / len(sample) * len(sources) * how.height * how.width * 3)
+
+
+def _expected_frames(source: Source, how: How) -> int:
+    try:
+        if source.kind == "image":
+            return 1
+        if source.kind == "packed":
+            return len(packed.labels(source.path))
+        info = probe(source.path)
+    except UserError:
+        return 0
+    count = info.frames or how.at_most or 300
+    if source.span:
+        count = round((source.span[1] - source.span[0]) * (info.fps or 30))
+    return min(count, how.at_most or count)
+
+
+def damaged(folder: Path) -> list[str]:
+    """The keys of the entries whose frames are not those that were written, by their checksums."""
+    how = _how(folder)
+    entries = _journal(folder, how)
+    frames = _frames(folder, how, sum(entry.frames for entry in entries.values()))
+    return [
+        key
+        for key, entry in tqdm(entries.items(), desc="checking", unit="file", mininterval=0.5)
+        if not entry.reason
+        and _digest(frames[entry.start : entry.start + entry.frames]) != entry.sha256
     ]
-    stamp = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:32]
-    memory = root / "hashes" / f"{stamp}.json"
-    if (known := _read_json(memory)) is not None and known.keys() == files.keys():
-        return {name: str(known[name]) for name in files}
-    hashes = {name: file_hash(path) for name, path in files.items()}
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    # Others may be writing the same file, in this process too.
-    partial = memory.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-    partial.write_text(json.dumps(hashes))
-    os.replace(partial, memory)
-    return hashes
 
 
-def _open(folder: Path) -> FrameCache | None:
-    """The cache in a folder, or None where it is absent or does not fit its index."""
-    if (index := _read_json(folder / "index.json")) is None:
-        return None
+def entry_count(folder: Path) -> tuple[int, int]:
+    """How many files a cache folder holds, and how many of those cannot be decoded."""
+    entries = _journal(folder, _how(folder)).values()
+    return len(entries), sum(bool(entry.reason) for entry in entries)
+
+
+def _how(folder: Path) -> How:
     try:
-        decoded = [file for file in index["files"] if "frames" in file]
-        offsets = np.cumsum([0, *(file["frames"] for file in decoded)], dtype=np.int64)
-        frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
-        shape = (offsets[-1], index["decoding"]["height"], index["decoding"]["width"], 3)
-        undecodable = {file["name"]: file["reason"] for file in index["files"] if "reason" in file}
-    except (KeyError, TypeError, ValueError, OSError):
-        return None
-    if frames.dtype != np.uint8 or frames.shape != shape:
-        return None
-    return FrameCache(folder, frames, offsets, tuple(file["name"] for file in decoded), undecodable)
+        stored = json.loads((folder / "how.json").read_text())
+        return How(stored["height"], stored["width"], stored["at_most"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cache: {folder} is no cache of frames; delete that folder") from error
 
 
-def _build(
-    folder: Path, files: Mapping[str, Path], hashes: Mapping[str, str], how: dict, jobs: int
+def _journal(folder: Path, how: How) -> dict[str, _Entry]:
+    """The entries by key, as far as the journal is readable and the frames are there."""
+    entries: dict[str, _Entry] = {}
+    try:
+        lines = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+        room = (folder / "frames.bin").stat().st_size // (how.height * how.width * 3)
+    except (OSError, UnicodeDecodeError):
+        return entries
+    start = 0
+    for line in lines:
+        try:
+            fields = json.loads(line)
+            entry = _Entry(start, fields["frames"], fields["sha256"], fields["reason"])
+            start += entry.frames
+        except (ValueError, KeyError, TypeError):
+            break
+        if not line.endswith("\n") or start > room:
+            break
+        entries[fields["key"]] = entry
+    return entries
+
+
+def _mended(folder: Path, how: How) -> dict[str, _Entry]:
+    """The entries, after what an interrupted writer left behind them is cut off."""
+    if not (folder / "how.json").exists():
+        (folder / "how.json").write_text(json.dumps(how.parameters(), indent=1))
+    entries = _journal(folder, how)
+    lines = "".join(_line(key, entry) for key, entry in entries.items())
+    journal, binary = folder / "journal.jsonl", folder / "frames.bin"
+    size = sum(entry.frames for entry in entries.values()) * how.height * how.width * 3
+    if journal.exists() and journal.read_text(errors="replace") != lines:
+        warnings.warn(f"{journal} is damaged after {len(entries)} entries", stacklevel=3)
+        temporary = journal.with_suffix(".partial")
+        temporary.write_text(lines)
+        os.replace(temporary, journal)
+    if binary.exists() and binary.stat().st_size > size:
+        os.truncate(binary, size)
+    return entries
+
+
+def _append(
+    folder: Path, wanted: Mapping[str, Source], entries: Mapping[str, _Entry], how: How, jobs: int
 ) -> None:
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left; the lock is ours
-    partial.mkdir()
-    size = (how["height"], how["width"])
-    listed, total = [], 0
-    try:
-        with (partial / "frames.npy").open("w+b") as file:
-            start = _write_header(file, (0, *size, 3))
-            progress = tqdm(total=len(files), desc="decoding", unit="video", mininterval=0.5)
-            with progress:
-                for name, result in _decoded(files, size, jobs):
-                    entry: dict[str, object] = {"name": name, "sha256": hashes[name]}
-                    if isinstance(result, str):
-                        entry["reason"] = result
-                    else:
-                        file.write(result.data)
-                        entry["frames"] = len(result)
-                        total += len(result)
-                    listed.append(entry)
-                    progress.update()
-            if not total:
-                raise UserError(
-                    f"cache: none of {len(files)} files can be decoded; "
-                    f"{listed[0]['name']}: {listed[0]['reason']}"
-                )
-            file.seek(0)
-            # numpy pads its header so that the first dimension can grow in place.
-            assert _write_header(file, (total, *size, 3)) == start
-            file.flush()
-            os.fsync(file.fileno())
-        index = {
-            "decoding": how,
-            "decoder": {"av": av.__version__, "libavcodec": av.library_versions["libavcodec"]},
-            "frames_sha256": file_hash(partial / "frames.npy"),
-            "files": listed,
-        }
-        (partial / "index.json").write_text(json.dumps(index, indent=1))
-        os.replace(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    start = sum(entry.frames for entry in entries.values())
+    progress = tqdm(total=len(wanted), desc="decoding", unit="file", mininterval=0.5)
+    with (
+        (folder / "frames.bin").open("ab") as binary,
+        (folder / "journal.jsonl").open("a") as journal,
+        progress,
+    ):
+        for key, result in _decoded(wanted, how, jobs):
+            if isinstance(result, str):
+                entry = _Entry(start, 0, "", result)
+            else:
+                binary.write(result.data)
+                binary.flush()
+                entry = _Entry(start, len(result), _digest(result), "")
+            # After the frames: a line without them would be taken for a damaged cache.
+            journal.write(_line(key, entry))
+            journal.flush()
+            start += entry.frames
+            progress.update()
+        os.fsync(binary.fileno())
+        os.fsync(journal.fileno())
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
-    """Write the .npy header of a uint8 array; where the data begin."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
+def _line(key: str, entry: _Entry) -> str:
+    fields = entry._asdict()
+    del fields["start"]
+    return json.dumps({"key": key, **fields}) + "\n"
+
+
+def _frames(folder: Path, how: How, total: int) -> np.ndarray:
+    shape = (total, how.height, how.width, 3)
+    if not total:
+        return np.empty(shape, np.uint8)
+    return np.memmap(folder / "frames.bin", np.uint8, "r", shape=shape)
+
+
+def _digest(frames: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
 
 
 def _decoded(
-    files: Mapping[str, Path], size: tuple[int, int], jobs: int
+    wanted: Mapping[str, Source], how: How, jobs: int
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Each name with its frames or the reason why there are none, in order."""
+    """Each key with its frames or the reason why there are none, in order."""
     # Threads: FFmpeg works outside the interpreter's lock, and processes would import torch first.
     pool = ThreadPoolExecutor(jobs)
     waiting: deque[tuple[str, Future]] = deque()
     try:
-        for name, path in files.items():
-            waiting.append((name, pool.submit(_decode_or_reason, path, size)))
+        for key, source in wanted.items():
+            waiting.append((key, pool.submit(_decode_or_reason, source, how)))
             # A bounded queue, or fast decoders would fill the memory before a slow disk.
             if len(waiting) > 4 * jobs:
-                name, future = waiting.popleft()
-                yield name, future.result()
+                key, future = waiting.popleft()
+                yield key, future.result()
         while waiting:
-            name, future = waiting.popleft()
-            yield name, future.result()
+            key, future = waiting.popleft()
+            yield key, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_or_reason(path: Path, size: tuple[int, int]) -> np.ndarray | str:
+def _decode_or_reason(source: Source, how: How) -> np.ndarray | str:
+    size = (how.height, how.width)
     try:
-        return decode(path, size)
+        if source.kind == "packed":
+            images = packed.images(source.path)
+            if images.shape[1:3] != size:
+                raise UserError(f"size: its images are {images.shape[2]}x{images.shape[1]} pixels")
+            return images
+        if source.kind == "image":
+            return decode_image(source.path, size)
+        return decode(source.path, size, span=source.span, at_most=how.at_most)
     except Undecodable as error:
         return error.reason
-
-
-def _read_json(path: Path) -> dict | None:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-@contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a UserError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UserError(
-                f"cache_root: no room left in {root} ({error.strerror}); free some or name another"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-            raise UserError(f"cache: {error.filename or root}: {error.strerror}") from error
-        raise

@@ -3,9 +3,9 @@
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,23 +26,44 @@ def inside(path: str) -> str:
 
 
 RelativePath = Annotated[str, AfterValidator(inside)]
+Count = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Unknown keys and values of another type are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Files(_Strict):
+class Files(Strict):
     """Where the clips lie, below <data root>/<name> or the data root itself.
 
-    folder: holds the videos. archive: a tar that unpacks to that folder, used where it is absent.
+    folder: holds the videos or images; "." is that place itself. archive: a tar or zip that unpacks
+    to that folder, used where the folder is absent.
     """
 
-    folder: RelativePath
+    folder: RelativePath = "."
     archive: RelativePath | None = None
 
 
-class TableLayout(_Strict):
+class Download(Strict):
+    """A file that may be fetched, to <data root>/<name>/<path>.
+
+    bytes, checksum ("sha256:..." or "md5:..."): as its owner states them; where nothing is stated,
+        the checksum is recorded at the first fetch and held against later ones.
+    unpack: the folder, below <data root>/<name>, to unpack it into.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    path: RelativePath
+    bytes: Count | None = None
+    checksum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")] | None = (
+        None
+    )
+    unpack: RelativePath | None = None
+
+
+class TableLayout(Strict):
     """A CSV table beside the folder has a row a clip; the other fields name its columns.
 
     path: the clip's path below the folder; `suffix`, where given, replaces the suffix it ends in.
@@ -59,61 +80,232 @@ class TableLayout(_Strict):
     left_out: tuple[str, ...] = ()
 
 
-class FoldersLayout(_Strict):
-    """Videos lie in <folder>/<train, validation or test>/<class>/<file>.
+class FoldersLayout(Strict):
+    """Videos or images lie in <folder>/<part>/<class>/<file>.
 
+    parts: the folder of each part, where its name is another (ImageNet's val is the test here).
     group: a regular expression with one group: what it finds in a file's name is the scene.
     """
 
     kind: Literal["folders"]
+    parts: Mapping[Part, RelativePath] = {
+        "train": "train",
+        "validation": "validation",
+        "test": "test",
+    }
     group: str | None = None
 
 
-class Manifest(_Strict):
-    """A data set.
+class ListsLayout(Strict):
+    """Text files list a part each, a line a clip: its path below the folder and, maybe, a number.
 
-    classes: the class names, in the order of their indices.
-    splits: by name, the official number of videos of each part; the first is the default. A folders
-        layout has only the split its folders make, and needs none here.
-    validation: the share of training videos set apart where a split has no validation part.
+    lists: by split and part, the list's path. The class is the folder a clip lies in (UCF101).
+    group: a regular expression with one group: what it finds in a path is the scene.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+    kind: Literal["lists"]
+    lists: Mapping[str, Mapping[Part, RelativePath]]
+    group: str | None = None
+
+
+class ClassListsLayout(Strict):
+    """A text file a class and split, a line a clip: its name and 1 train, 2 test or 0 neither.
+
+    lists: by split, the path with {class} in place of the class (HMDB51, JHMDB). Clips lie in
+    <folder>/<class>/<name>; `suffix` and `group` as above.
+    """
+
+    kind: Literal["class_lists"]
+    lists: Mapping[str, RelativePath]
+    suffix: str | None = None
+    group: str | None = None
+
+
+class KineticsLayout(Strict):
+    """Kinetics' csv lists: label, youtube_id, time_start, time_end.
+
+    lists: the csv of each part. ids: where given, text files of the youtube ids a subset keeps.
+    folders: for each part the places where a clip may lie, with {label}, {id}, {start}, {end} (six
+    digits each); the first that exists counts.
+    """
+
+    kind: Literal["kinetics"]
+    lists: Mapping[Part, RelativePath]
+    ids: Mapping[Part, RelativePath] = {}
+    places: Mapping[Part, tuple[RelativePath, ...]]
+
+
+class SomethingLayout(Strict):
+    """Something-Something's json lists: id and template. Clips lie in <folder>/<id><suffix>."""
+
+    kind: Literal["something"]
+    lists: Mapping[Part, RelativePath]
+    suffix: str = ".webm"
+
+
+class ActivityNetLayout(Strict):
+    """ActivityNet's json: the classes of a video are those of its annotated segments.
+
+    parts: the name that each part has in the file ("training", "validation"). Videos lie in
+    <folder>/v_<id> with any video suffix.
+    """
+
+    kind: Literal["activitynet"]
+    file: RelativePath
+    parts: Mapping[Part, str]
+
+
+class AvaLayout(Strict):
+    """AVA's csv lists: an actor's box and action a row, at one second of a film.
+
+    A sample is a keyframe: `seconds` of film around it. actions: the pbtxt of classes. excluded:
+    by part, seconds that are not used. proposals: by part, person boxes of a detector.
+    """
+
+    kind: Literal["ava"]
+    lists: Mapping[Part, RelativePath]
+    actions: RelativePath
+    excluded: Mapping[Part, RelativePath] = {}
+    proposals: Mapping[Part, RelativePath] = {}
+    seconds: Annotated[float, Field(gt=0)] = 2.0
+
+
+class PackedLayout(Strict):
+    """Images in one file a part (CIFAR-100).
+
+    files: for each part the files it may be, the first that exists counts: the official pickle,
+    which is read without unpickling, or an npz. See `kdlib.data.packed`.
+    """
+
+    kind: Literal["packed"]
+    files: Mapping[Part, tuple[RelativePath, ...]]
+
+
+class GeneratedLayout(Strict):
+    """Clips made by `kdlib.data.generated`; there are no files."""
+
+    kind: Literal["generated"]
+
+
+LAYOUTS = (
+    TableLayout,
+    FoldersLayout,
+    ListsLayout,
+    ClassListsLayout,
+    KineticsLayout,
+    SomethingLayout,
+    ActivityNetLayout,
+    AvaLayout,
+    PackedLayout,
+    GeneratedLayout,
+)
+Layout = (
+    TableLayout
+    | FoldersLayout
+    | ListsLayout
+    | ClassListsLayout
+    | KineticsLayout
+    | SomethingLayout
+    | ActivityNetLayout
+    | AvaLayout
+    | PackedLayout
+    | GeneratedLayout
+)
+
+
+class Manifest(Strict):
+    """A data set.
+
+    terms: under what terms it may be used. access: "open" (its downloads may be fetched), "form"
+        (its owner gives it on request) or "made" (generated here). obtain: what to get by hand, and
+        where to put it.
+    media: what a sample is. task: one class a sample, several, or several for each actor.
+    classes: the names, in the order of their indices; or only how many there are, if their names
+        are those of the folders or lists, sorted.
+    official: the number of samples of each of the owner's parts, under the owner's names for them.
+    splits: by name, the number of samples of each part as used here; the first is the default. A
+        folders layout needs none.
+    incomplete: whether samples vanish at the source, so that no two copies are alike: those that
+        are missing are then counted and left out instead of refused.
+    validation: the share of training samples set apart where a split has no validation part.
+    frames: at most so many frames of a video are kept, evenly spaced; all of them by default.
+    notes: what a reader of its counts should know.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_/-]+$")]
     title: str
     homepage: str = ""
     citation: str = ""
     terms: str = ""
-    task: Literal["classification"] = "classification"
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    files: Files
-    layout: Annotated[TableLayout | FoldersLayout, Field(discriminator="kind")]
-    splits: Mapping[str, Mapping[Part, int]] = {}
+    access: Literal["open", "form", "made"] = "form"
+    obtain: str = ""
+    media: Literal["videos", "images"] = "videos"
+    task: Literal["classification", "multi-label", "detection"] = "classification"
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | Annotated[int, Field(ge=2)]
+    files: Files = Files()
+    downloads: tuple[Download, ...] = ()
+    layout: Annotated[Layout, Field(discriminator="kind")]
+    official: Mapping[str, Count] = {}
+    splits: Mapping[str, Mapping[Part, Count]] = {}
+    incomplete: bool = False
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.17
+    frames: Annotated[int, Field(ge=1)] | None = None
+    notes: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
-        if len(set(self.classes)) < len(self.classes):
+        if isinstance(self.classes, tuple) and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: a name stands twice")
         if isinstance(self.layout, TableLayout) and not self.splits:
             raise ValueError("splits: a table layout names at least one column, with its counts")
+        if isinstance(self.layout, ListsLayout | ClassListsLayout):
+            listed = self.layout.lists.keys()
+            if self.splits.keys() != listed:
+                raise ValueError(f"splits: the layout lists {', '.join(listed)}; name the same")
         return self
+
+    @property
+    def class_count(self) -> int:
+        """How many classes there are."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
 
 
 def names() -> list[str]:
-    """The data sets that have a manifest."""
+    """The real data sets that have a manifest."""
     return sorted(file.stem for file in MANIFESTS.glob("*.yaml"))
 
 
+def generated_names() -> list[str]:
+    """The generated data sets that have a manifest: "generated/<task>"."""
+    return sorted(f"generated/{file.stem}" for file in (MANIFESTS / "generated").glob("*.yaml"))
+
+
+# Written in C where PyYAML was built so: ten times as fast on the long lists of classes.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def load(name_or_path: str | os.PathLike) -> Manifest:
-    """The manifest of that name in data_manifests/, or of a YAML file of one's own."""
+    """The manifest of that name in data_manifests/, or of a YAML file of one's own.
+
+    UserError with file, line, key and the nearest known key where something is wrong.
+    """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = MANIFESTS / f"{name_or_path}.yaml"
-        if str(name_or_path) not in names():
-            raise unknown("data set", str(name_or_path), names())
+        known = names() + generated_names()
+        if str(name_or_path) not in known:
+            raise unknown("data set", str(name_or_path), known)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
+            raise ValueError("aliases (*name) are not read; write the value out")
+        node = yaml.compose(text, Loader=_Loader)
+        lines = dict(_lines(node))
+        content = _Loader("").construct_document(node) if node else None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"manifest {path}, line {line}: {error.problem}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"manifest {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"manifest {path}: not a mapping of keys to values")
@@ -121,16 +313,45 @@ def load(name_or_path: str | os.PathLike) -> Manifest:
         # By way of JSON, whose lists the strict mode takes for the tuples they stand for.
         return Manifest.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        raise UserError(f"manifest {path}: {_first(error)}") from error
+        raise UserError(_first(path, error, lines)) from error
 
 
-def _first(error: ValidationError) -> str:
-    """The first fault in one line: the key, what is wrong, the nearest known key."""
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
+def _lines(node: yaml.Node | None, path: tuple = ()) -> Iterator[tuple[tuple, int]]:
+    """The line, from 1, of every key and item of a document; a key that stands twice is refused."""
+    if node is None:
+        return
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                mark = key.start_mark
+                raise yaml.MarkedYAMLError(problem=f"{key.value}: stands twice", problem_mark=mark)
+            seen.add(key.value)
+            yield from _lines(value, (*path, key.value))
+            yield (*path, key.value), key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _lines(item, (*path, index))
+
+
+def _first(path: Path, error: ValidationError, lines: Mapping[tuple, int]) -> str:
+    """The first fault in one line: file, line, key, what is wrong, the nearest known key."""
+    faults = error.errors()
+    # A misspelt key is also a missing one; its own name says more.
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    # The parts of the location that the document has; pydantic adds the names of union members.
+    where: tuple[Any, ...] = ()
+    for part in fault["loc"]:
+        if (*where, part) in lines:
+            where = (*where, part)
+    keys = [str(part) for part in where]
+    if fault["type"] == "missing":
+        keys.append(str(fault["loc"][-1]))
+    place = f"manifest {path}, line {lines.get(where, 1)}: {'.'.join(keys)}".rstrip(": ")
     if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']}" if where else fault["msg"]
-    models = (Manifest, Files, TableLayout, FoldersLayout)
+        return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+    models = (Manifest, Files, Download, *LAYOUTS)
     known = sorted({name for model in models for name in model.model_fields})
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-    return f"{where}: unknown key." + (f" Did you mean {near[0]!r}?" if near else "")
+    return f"{place}: unknown key." + (f" Did you mean {near[0]!r}?" if near else "")

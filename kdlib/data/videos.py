@@ -12,31 +12,29 @@ from torch import Tensor
 class Videos:
     """The videos of one split.
 
-    frames: uint8 (total frames, H, W, 3), an array or a memory map; video i is
-        `frames[offsets[i]:offsets[i + 1]]`. A still image is a video of one frame.
-    offsets: int64 (N + 1,).
-    labels: int64 (N,) class indices, or float32 (N, K) multi-hot for multi-label sets.
+    frames: uint8 (total frames, H, W, 3), an array or a memory map, which other splits may share;
+        video i is `frames[starts[i]:starts[i] + lengths[i]]`. A still image is one frame long.
+    starts, lengths: int64 (N,).
+    labels: int64 (N,) class indices; or float32 (N, K) multi-hot for multi-label sets. Of sets of
+        several actors: int64 (N, A), -1 where there is no actor (generated), or uint8 (N, A, K)
+        multi-hot, all 0 where there is none (AVA); their boxes are among the factors.
     groups: int64 (N,), videos of one group share a scene; no group stands in two splits.
     classes: the K class names.
     factors: what is known besides of each video, (N, ...) arrays by name.
     """
 
     frames: np.ndarray
-    offsets: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     classes: tuple[str, ...]
     factors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Frames of each video, int64 (N,)."""
-        return np.diff(self.offsets)
+        return len(self.starts)
 
     def clips(self, indices: np.ndarray, frame_index: np.ndarray) -> Tensor:
         """Clips uint8 (B, T, H, W, 3): video indices[b] at frames frame_index[b] (B, T)."""
-        rows = self.offsets[indices][:, None] + frame_index
+        rows = self.starts[indices][:, None] + frame_index
         return torch.from_numpy(self.frames[rows])

@@ -2,11 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from kdlib.data.manifest import names as manifest_names
+from kdlib.data import manifest as manifests
 from kdlib.errors import UserError, unknown
 from kdlib.study.datasets import Datasets
 from kdlib.study.store import RunStore
@@ -41,11 +42,20 @@ PROFILES = {
 }
 
 
+@cache
+def default_role(name: str) -> str:
+    """The role that a real set fills where none is named: image, detection or target."""
+    manifest = manifests.load(name)
+    if manifest.task == "detection":
+        return "detection"
+    return "image" if manifest.media == "images" else "target"
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a user chose. Every field is checked when it is made; UserError names the field.
 
-    dataset: "generated", or real sets by role ("target:jhmdb21"); a bare name fills `target`.
+    dataset: "generated", or real sets by role ("target:jhmdb21"); a bare name fills `default_role`.
     data: the folder that holds real sets. seeds: 0 leaves them to the profile.
     store: the folder of records and caches, .kdlib by default. results: the folder of artifacts,
         notebooks and the book, results by default.
@@ -84,11 +94,11 @@ class Setting:
         roles = {}
         for part in self.dataset.split(","):
             role, _, name = part.rpartition(":")
-            role = role or "target"
+            if name not in manifests.names():
+                raise unknown("DATASET", name, ["generated", *manifests.names()])
+            role = role or default_role(name)
             if role not in ROLES:
                 raise unknown("DATASET role", role, ROLES)
-            if name not in manifest_names():
-                raise unknown("DATASET", name, ["generated", *manifest_names()])
             roles[role] = name
         return roles
 

@@ -45,6 +45,11 @@ class DataSpec:
     flip: bool = False
     domain: str = "source"
 
+    @property
+    def source(self) -> str:
+        """The data set, and the split where one is named."""
+        return f"{self.name}:{self.split}" if self.split else self.name
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class ModelSpec:

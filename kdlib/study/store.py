@@ -141,13 +141,13 @@ class RunStore:
 def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
     """The run's identity: spec, device type, data, code and the teachers' identities.
 
-    data_keys: for each data set name the key of its bytes (`kdlib.study.datasets.data_key`).
+    data_keys: by `DataSpec.source`, the key of the bytes (`kdlib.study.datasets.Datasets.keys`).
     """
     parts = {
         "format": FORMAT,
         "spec": spec.digest,
         "device": device.split(":")[0],
-        "data": data_keys[spec.data.name],
+        "data": data_keys[spec.data.source],
         "code": code_hash(
             [
                 "kdlib.training.loop",

@@ -2,164 +2,217 @@ import json
 import os
 import resource
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 from kdlib.data import cache as module
-from kdlib.data.cache import frame_cache
+from kdlib.data import hashes
+from kdlib.data.cache import How, Source, damaged, entry_count, estimate_bytes, frame_cache
 from kdlib.data.decode import decode
 from kdlib.errors import UserError
 
-SIZE = {"height": 16, "width": 24}
+HOW = How(height=16, width=24)
 
 
 @pytest.fixture
-def files(tmp_path, write_video):
+def sources(tmp_path, write_video):
     """Two videos of other sizes and lengths and, between them, a file that is none."""
     generator = np.random.default_rng(0)
     for name, shape in (("a", (5, 32, 48, 3)), ("c", (3, 48, 32, 3))):
         write_video(tmp_path / f"clips/{name}.mp4", generator.integers(0, 256, shape, np.uint8))
     (tmp_path / "clips/b.mp4").write_bytes(b"no video")
-    return {f"{name}.mp4": tmp_path / f"clips/{name}.mp4" for name in "abc"}
+    return {f"{name}.mp4": Source(tmp_path / f"clips/{name}.mp4") for name in "abc"}
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """The cache of some sources below one root."""
+    return lambda sources, how=HOW, **more: frame_cache(
+        tmp_path / "cache", "mine", sources, how, **more
+    )
+
+
+def frames_of(cache, name):
+    row = cache.names.index(name)
+    return cache.frames[cache.starts[row] : cache.starts[row] + cache.lengths[row]]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded, as it happens."""
+    names = []
+
+    def count(path, size, **how):
+        names.append(path.name)
+        return decode(path, size, **how)
+
+    monkeypatch.setattr(module, "decode", count)
+    return names
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_frames_stand_file_after_file(tmp_path, files, jobs):
-    cache = frame_cache(tmp_path / "cache", files, **SIZE, jobs=jobs)
+def test_frames_are_those_of_the_files(sources, cached, jobs):
+    cache = cached(sources, jobs=jobs)
     assert cache.names == ("a.mp4", "c.mp4")
-    np.testing.assert_array_equal(cache.offsets, [0, 5, 8])
-    np.testing.assert_array_equal(cache.frames[:5], decode(files["a.mp4"], (16, 24)))
-    np.testing.assert_array_equal(cache.frames[5:], decode(files["c.mp4"], (16, 24)))
+    np.testing.assert_array_equal(cache.lengths, [5, 3])
+    for name in cache.names:
+        np.testing.assert_array_equal(frames_of(cache, name), decode(sources[name].path, (16, 24)))
     assert cache.undecodable.keys() == {"b.mp4"}
     assert "Invalid data" in cache.undecodable["b.mp4"]
     assert not cache.frames.flags.writeable
-    cache.verify()
+    assert damaged(cache.folder) == []
+    assert entry_count(cache.folder) == (3, 1)
 
 
-def test_the_second_call_decodes_nothing(tmp_path, files, monkeypatch):
-    first = frame_cache(tmp_path / "cache", files, **SIZE)
+def test_the_second_call_reads_and_decodes_nothing(sources, cached, monkeypatch):
+    first = cached(sources)
     monkeypatch.setattr(module, "decode", None)
-    monkeypatch.setattr(module, "file_hash", None)
-    second = frame_cache(tmp_path / "cache", files, **SIZE)
+    monkeypatch.setattr(hashes, "file_hash", None)
+    second = cached(sources)
     assert second.folder == first.folder
     assert (second.names, second.undecodable) == (first.names, first.undecodable)
     np.testing.assert_array_equal(second.frames, first.frames)
 
 
-def test_the_key_is_the_content(tmp_path, files):
-    root = tmp_path / "cache"
-    first = frame_cache(root, files, **SIZE).folder
-    assert frame_cache(root, files, height=16, width=16).folder != first
-    assert frame_cache(root, dict(reversed(files.items())), **SIZE).folder != first
-    assert frame_cache(root, {"x" + n: p for n, p in files.items()}, **SIZE).folder != first
-    # Other places and times do not matter, other bytes do.
+def test_only_what_is_new_or_changed_is_decoded(tmp_path, sources, cached, decoded, write_video):
+    cached({"a.mp4": sources["a.mp4"]})
+    assert decoded == ["a.mp4"]
+    cached(sources)
+    assert sorted(decoded) == ["a.mp4", "b.mp4", "c.mp4"]
+    # Other names, places, times and orders do not matter; other bytes do.
     (tmp_path / "clips").rename(tmp_path / "moved")
-    moved = {name: tmp_path / "moved" / name for name in files}
-    os.utime(moved["a.mp4"], (1, 1))
-    assert frame_cache(root, moved, **SIZE).folder == first
-    moved["b.mp4"].write_bytes(b"no film!")
-    assert frame_cache(root, moved, **SIZE).folder != first
+    moved = {f"x{n}": Source(tmp_path / "moved" / n) for n in reversed(sources)}
+    os.utime(tmp_path / "moved/a.mp4", (1, 1))
+    assert cached(moved).names == ("xc.mp4", "xa.mp4")
+    assert len(decoded) == 3
+    write_video(tmp_path / "moved/b.mp4", np.zeros((2, 32, 32, 3), np.uint8))
+    assert cached(moved).names == ("xc.mp4", "xb.mp4", "xa.mp4")
+    assert decoded[3:] == ["b.mp4"]
 
 
-def test_an_interrupted_build_leaves_nothing_behind(tmp_path, files, monkeypatch):
-    def interrupt(path, size):
+def test_other_sizes_and_lengths_have_a_cache_of_their_own(sources, cached):
+    folders = {cached(sources, how).folder for how in (HOW, How(16, 16), How(16, 24, at_most=2))}
+    assert len(folders) == 3
+    short = cached(sources, How(16, 24, at_most=2))
+    np.testing.assert_array_equal(short.lengths, [2, 2])
+
+
+def test_equal_files_share_their_frames(tmp_path, sources, cached, decoded):
+    (tmp_path / "clips/d.mp4").write_bytes(sources["a.mp4"].path.read_bytes())
+    cache = cached({**sources, "d.mp4": Source(tmp_path / "clips/d.mp4")})
+    assert cache.starts[0] == cache.starts[2]
+    assert len(decoded) == 3
+
+
+def test_what_was_decoded_before_an_interruption_counts(sources, cached, monkeypatch, decoded):
+    def interrupt(path, size, **how):
         if path.name == "c.mp4":
             raise KeyboardInterrupt
-        return decode(path, size)
+        return decode(path, size, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "decode", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            frame_cache(tmp_path / "cache", files, **SIZE)
-    assert [p.suffix for p in (tmp_path / "cache/frames").iterdir()] in ([], [".lock"])
-    assert len(frame_cache(tmp_path / "cache", files, **SIZE).names) == 2
-
-
-def test_what_a_killed_build_left_is_not_taken_for_a_cache(tmp_path, files):
-    folder = frame_cache(tmp_path / "cache", files, **SIZE).folder
-    folder.rename(folder.with_suffix(".partial"))
-    (folder.with_suffix(".partial") / "index.json").unlink()
-    assert frame_cache(tmp_path / "cache", files, **SIZE).folder == folder
-    assert not folder.with_suffix(".partial").exists()
+            cached(sources)
+    assert len(cached(sources).names) == 2
+    assert decoded == ["c.mp4"]
 
 
 def cut_frames(folder):
-    path = folder / "frames.npy"
-    path.write_bytes(path.read_bytes()[:-1])
+    path = folder / "frames.bin"
+    os.truncate(path, path.stat().st_size - 1)
 
 
-def cut_index(folder):
-    path = folder / "index.json"
-    path.write_text(path.read_text()[:-20])
+def cut_line(folder):
+    path = folder / "journal.jsonl"
+    os.truncate(path, path.stat().st_size - 20)
 
 
-def miscount(folder):
-    index = json.loads((folder / "index.json").read_text())
-    index["files"][0]["frames"] += 1
-    (folder / "index.json").write_text(json.dumps(index))
+def garble(folder):
+    path = folder / "journal.jsonl"
+    path.write_bytes(b"\xff{" + path.read_bytes())
 
 
-@pytest.mark.parametrize("damage", [cut_frames, cut_index, miscount])
-def test_a_cache_that_does_not_fit_its_index_is_built_again(tmp_path, files, damage):
-    cache = frame_cache(tmp_path / "cache", files, **SIZE)
-    expected = np.array(cache.frames)
-    damage(cache.folder)
-    with pytest.warns(UserWarning, match="built again"):
-        again = frame_cache(tmp_path / "cache", files, **SIZE)
-    np.testing.assert_array_equal(again.frames, expected)
+def frames_without_line(folder):
+    with (folder / "frames.bin").open("ab") as file:
+        file.write(b"half a frame")
 
 
-def test_verify_finds_one_changed_byte(tmp_path, files):
-    cache = frame_cache(tmp_path / "cache", files, **SIZE)
-    with (cache.folder / "frames.npy").open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
+@pytest.mark.parametrize("damage", [cut_frames, cut_line, garble, frames_without_line])
+def test_what_a_killed_writer_left_is_cut_off_and_decoded_again(
+    tmp_path, sources, cached, write_video, damage
+):
+    first = cached(sources)
+    expected = {name: np.array(frames_of(first, name)) for name in first.names}
+    damage(first.folder)
+    sources["new.mp4"] = Source(
+        write_video(tmp_path / "clips/new.mp4", np.zeros((2, 32, 32, 3), np.uint8))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = cached(sources)
+    assert set(again.names) == {"a.mp4", "c.mp4", "new.mp4"}
+    for name, frames in expected.items():
+        np.testing.assert_array_equal(frames_of(again, name), frames)
+    assert damaged(again.folder) == []
+
+
+def test_one_changed_byte_is_found(sources, cached):
+    cache = cached(sources)
+    with (cache.folder / "frames.bin").open("r+b") as file:
         last = file.read(1)[0]
-        file.seek(-1, os.SEEK_END)
+        file.seek(0)
         file.write(bytes([last ^ 1]))
-    with pytest.raises(UserError, match="damaged"):
-        frame_cache(tmp_path / "cache", files, **SIZE).verify()
+    lines = (cache.folder / "journal.jsonl").read_text().splitlines()
+    assert damaged(cache.folder) == [json.loads(lines[0])["key"]]
 
 
-def test_two_builders_at_once_decode_once(tmp_path, files, monkeypatch):
-    decoded, caches = [], []
-
-    def count(path, size):
-        decoded.append(path.name)
-        return decode(path, size)
-
-    monkeypatch.setattr(module, "decode", count)
-    build = lambda: caches.append(frame_cache(tmp_path / "cache", files, **SIZE))  # noqa: E731
-    threads = [threading.Thread(target=build) for _ in range(3)]
+def test_several_at_once_decode_once(sources, cached, decoded):
+    caches = []
+    threads = [threading.Thread(target=lambda: caches.append(cached(sources))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(decoded) == ["a.mp4", "b.mp4", "c.mp4"]
-    assert [cache.folder for cache in caches] == [caches[0].folder] * 3
+    assert [cache.names for cache in caches] == [("a.mp4", "c.mp4")] * 3
 
 
-def test_a_full_disk_is_said_so(tmp_path, files):
+def test_the_space_needed_is_said_before(sources, cached, capsys, monkeypatch):
+    expected = (5 + 3) * 16 * 24 * 3
+    assert estimate_bytes(list(sources.values()), HOW) == expected
+    assert estimate_bytes(list(sources.values()), How(16, 24, at_most=2)) == expected / 2
+    cached(sources)
+    assert "preparing 3 files at 24x16: about 0.00 GB" in capsys.readouterr().out
+    usage = module.shutil.disk_usage("/")
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=100))
+    with pytest.raises(UserError, match=r"STORE: preparing takes .* has room for 0.0 GB"):
+        cached(sources, How(32, 32))
+
+
+def test_a_full_disk_is_said_so_and_loses_nothing(sources, cached):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))
     try:
-        with pytest.raises(UserError, match=r"cache_root: no room left in .*cache"):
-            frame_cache(tmp_path / "cache", files, **SIZE)
+        with pytest.raises(UserError, match=r"no room left in .*cache"):
+            cached(sources)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not list((tmp_path / "cache/frames").glob("*/"))
+    assert cached(sources).names == ("a.mp4", "c.mp4")
 
 
-def test_a_cache_root_that_cannot_be_made_is_named(tmp_path, files):
+def test_a_cache_root_that_cannot_be_made_is_named(tmp_path, sources):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cache: .*file.*Not a directory"):
-        frame_cache(tmp_path / "file/cache", files, **SIZE)
+        frame_cache(tmp_path / "file/cache", "mine", sources, HOW)
 
 
-def test_nothing_decodable_is_an_error_with_the_reason(tmp_path, files):
+def test_nothing_decodable_is_an_error_with_the_reason(sources, cached):
     with pytest.raises(UserError, match=r"none of 1 files.*b\.mp4: Invalid data"):
-        frame_cache(tmp_path / "cache", {"b.mp4": files["b.mp4"]}, **SIZE)
-    with pytest.raises(UserError, match="no video files"):
-        frame_cache(tmp_path / "cache", {}, **SIZE)
+        cached({"b.mp4": sources["b.mp4"]})
+    with pytest.raises(UserError, match="no files"):
+        cached({})
     with pytest.raises(UserError, match="height"):
-        frame_cache(tmp_path / "cache", files, height=0, width=8)
+        How(height=0, width=8)

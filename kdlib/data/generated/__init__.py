@@ -140,7 +140,8 @@ def videos(spec: GeneratedSpec, split: str, count: int) -> Videos:
     frames = rendered.clips.numpy().reshape(-1, spec.size, spec.size, 3)
     return Videos(
         frames=frames,
-        offsets=np.arange(count + 1, dtype=np.int64) * spec.frames,
+        starts=np.arange(count, dtype=np.int64) * spec.frames,
+        lengths=np.full(count, spec.frames, dtype=np.int64),
         labels=rendered.labels.numpy(),
         groups=rendered.groups.numpy(),
         classes=class_names(spec.task),

@@ -1,13 +1,14 @@
 import csv
-import io
 import tarfile
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from kdlib.data import folder
+from kdlib.data import real as module
+from kdlib.data import splits
 from kdlib.data.decode import decode
+from kdlib.data.layouts import Actor, Clip
 from kdlib.data.manifest import Manifest, load
 from kdlib.errors import UserError
 
@@ -80,7 +81,7 @@ def table(tmp_path, write_video):
 
 
 def read(data, m, **changes):
-    return folder.read(
+    return module.read(
         m, data, cache_root=data.parent / "cache", **{"height": 12, "width": 16, **changes}
     )
 
@@ -96,10 +97,10 @@ def check_contract(parts, m):
     assert no_overlap(set(videos.groups) for videos in parts.values())
     for videos in parts.values():
         assert len(videos) == len(videos.labels) == len(videos.groups) > 0
-        assert videos.offsets[0] == 0
-        assert videos.offsets[-1] == len(videos.frames)
-        assert videos.offsets.dtype == videos.labels.dtype == videos.groups.dtype == np.int64
         assert (videos.lengths > 0).all()
+        assert (videos.starts + videos.lengths).max() <= len(videos.frames)
+        for array in (videos.starts, videos.lengths, videos.labels, videos.groups):
+            assert array.dtype == np.int64
         assert videos.classes == m.classes
 
 
@@ -172,7 +173,7 @@ def test_groups_on_both_sides_of_test_are_told(table):
 def test_undecodable_files_are_named_once_and_left_out(data):
     for name in ("train/jump/day0_jump.mp4", "test/wave/day7_wave.mp4"):
         (data / "mine/clips" / name).write_bytes(b"no video")
-    with pytest.warns(UserWarning, match="2 of 16 files cannot be decoded") as caught:
+    with pytest.warns(UserWarning, match="2 files cannot be decoded") as caught:
         parts = read(data, manifest())
     assert len(caught) == 1
     message = str(caught[0].message)
@@ -185,7 +186,7 @@ def test_undecodable_files_are_named_once_and_left_out(data):
 
 def test_what_is_missing_is_said_with_the_places(tmp_path):
     with pytest.raises(
-        UserError, match=r"mine: no clips or clips.tar in .*data.mine or .*data; set DATA"
+        UserError, match=r"mine: no clips or clips.tar in .*data.mine or .*data; DATA names"
     ):
         read(tmp_path / "data", manifest())
     (tmp_path / "data/clips").mkdir(parents=True)
@@ -195,7 +196,7 @@ def test_what_is_missing_is_said_with_the_places(tmp_path):
 
 def test_a_part_without_videos_is_named(data):
     (data / "mine/clips/test").rename(data / "mine/clips/other")
-    with pytest.raises(UserError, match="there are no test videos"):
+    with pytest.raises(UserError, match="split folders has no test samples"):
         read(data, manifest())
 
 
@@ -219,48 +220,91 @@ def test_an_archive_is_unpacked_once(data):
     (data / "mine/clips").rename(data / "elsewhere")
     parts = read(data, manifest())
     for part, videos in parts.items():
-        np.testing.assert_array_equal(videos.frames, expected[part].frames)
-    place = folder.locate(manifest(), data, data.parent / "cache")
+        np.testing.assert_array_equal(videos.factors["name"], expected[part].factors["name"])
+        np.testing.assert_array_equal(videos.starts, expected[part].starts)
+    place = module.places(manifest(), data, data.parent / "cache").folder
     (place / "mark").write_text("")
-    assert folder.locate(manifest(), data, data.parent / "cache") == place
+    assert module.places(manifest(), data, data.parent / "cache").folder == place
     assert (place / "mark").exists()
 
 
-def member(name, kind=tarfile.REGTYPE, link=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.size = kind, link, 4 if kind == tarfile.REGTYPE else 0
-    return info
+# Packed images, several classes a sample, actors
 
 
-@pytest.mark.parametrize(
-    "evil",
-    [
-        member("/tmp/evil"),
-        member("../evil"),
-        member("clips/../../evil"),
-        member("clips/evil", tarfile.SYMTYPE, "/etc/passwd"),
-        member("clips/evil", tarfile.LNKTYPE, "clips/good"),
-        member("clips/evil", tarfile.FIFOTYPE),
-    ],
-    ids=["absolute", "parent", "inner parent", "symlink", "hard link", "fifo"],
-)
-def test_archives_that_reach_outside_are_refused(tmp_path, evil):
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        tar.addfile(member("clips/good"), io.BytesIO(b"good"))
-        tar.addfile(evil, io.BytesIO(b"evil"))
-    with pytest.raises(UserError, match=r"a\.tar: "):
-        folder.unpack(tmp_path / "a.tar", tmp_path / "cache")
-    assert not list((tmp_path / "cache/unpacked").glob("*/"))
-    assert not list(tmp_path.rglob("evil"))
+def test_a_packed_image_is_a_video_of_one_frame(tmp_path):
+    generator = np.random.default_rng(0)
+    images = {part: generator.integers(0, 256, (n, 8, 8, 3), np.uint8) for part, n in PACKED}
+    (tmp_path / "data/mine").mkdir(parents=True)
+    for part, stored in images.items():
+        labels = np.arange(len(stored)) % 2
+        np.savez(tmp_path / f"data/mine/{part}.npz", x=stored, y=labels)
+    files = {part: [f"{part}.npz"] for part in images}
+    m = manifest(files={}, layout={"kind": "packed", "files": files}, media="images")
+    parts = read(tmp_path / "data", m, height=8, width=8)
+    check_contract(parts, m)
+    assert len(parts["train"]) + len(parts["validation"]) == 40
+    for videos in parts.values():
+        assert (videos.lengths == 1).all()
+        for row, name in enumerate(videos.factors["name"]):
+            part, place = name.split("/")
+            clip = videos.clips(np.array([row]), np.array([[0]]))[0, 0].numpy()
+            np.testing.assert_array_equal(clip, images[part][int(place)])
+            assert videos.labels[row] == int(place) % 2
+    with pytest.raises(UserError, match=r"its images are 8x8"):
+        read(tmp_path / "data", m, height=16, width=16)
 
 
-def test_a_damaged_archive_is_named(data):
-    pack(data / "a.tar", data / "mine/clips")
-    content = (data / "a.tar").read_bytes()
-    (data / "a.tar").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"a\.tar: "):
-        folder.unpack(data / "a.tar", data / "cache")
-    assert not list((data / "cache/unpacked").glob("*/"))
+PACKED = (("train", 40), ("test", 10))
+
+
+def clip_of(name, *labels, part="train", **more):
+    return Clip(name, part, labels, name, name, **more)
+
+
+def test_labels_of_several_classes_and_of_actors():
+    two = [clip_of("a", "wave"), clip_of("b", "jump", "wave")]
+    hot, boxes = module._labels(manifest(task="multi-label"), two, CLASSES)
+    np.testing.assert_array_equal(hot, [[0, 1], [1, 1]])
+    assert boxes is None
+    actors = (Actor((0, 0, 0.5, 1), ("jump",)), Actor((0.5, 0, 1, 1), ("jump", "wave")))
+    two = [clip_of("a", "wave", actors=actors[1:]), clip_of("b", actors=actors)]
+    hot, boxes = module._labels(manifest(task="detection"), two, CLASSES)
+    np.testing.assert_array_equal(hot, [[[1, 1], [0, 0]], [[1, 0], [1, 1]]])
+    np.testing.assert_array_equal(boxes[:, 0], [[0.5, 0, 1, 1], [0, 0, 0.5, 1]])
+
+
+# What is missing, or stands on two sides
+
+
+def test_an_incomplete_set_does_without_what_is_missing(table):
+    rows, save = table
+    data = save()
+    (data / "mine/clips/jump/0.mp4").unlink()
+    with pytest.raises(UserError, match="1 of 10 samples are not in .*the first: jump/0.mp4"):
+        read(data, manifest(**TABLE))
+    m = manifest(**TABLE, incomplete=True)
+    with pytest.warns(UserWarning, match=r"jump/0.mp4; they are left out \(1 (train|valid)"):
+        parts = read(data, m)
+    check_contract(parts, m)
+    assert sum(map(len, parts.values())) == 9
+
+
+def test_a_sample_on_two_sides_or_twice_is_refused():
+    clips = [clip_of("a", "jump"), clip_of("b", "wave", part="test")]
+    splits.check(manifest(), "folders", clips)
+    with pytest.raises(UserError, match="a stands in both train and test"):
+        splits.check(manifest(), "folders", [*clips, clip_of("a", "jump", part="test")])
+    with pytest.raises(UserError, match="a stands twice in split folders"):
+        splits.check(manifest(), "folders", [*clips, clips[0]])
+
+
+def test_classes_of_a_number_are_those_found():
+    clips = [clip_of("a", "jump"), clip_of("b", "fly")]
+    assert splits.class_names(manifest(classes=2), clips) == ("fly", "jump")
+    with pytest.raises(UserError, match="2 classes, but the manifest says 3"):
+        splits.class_names(manifest(classes=3), clips)
+    with pytest.raises(UserError, match="class: unknown value 'fly'"):
+        splits.class_names(manifest(), clips)
 
 
 # The validation part
@@ -269,7 +313,7 @@ def test_a_damaged_archive_is_named(data):
 def clips_of(groups):
     """Clips by group: a list of (group, label, number)."""
     return [
-        folder.Clip(f"{group}/{label}/{i}", "train", label, group)
+        Clip(f"{group}/{label}/{i}", "train", (label,), group, f"{group}/{label}/{i}")
         for group, label, number in groups
         for i in range(number)
     ]
@@ -279,11 +323,11 @@ def test_validation_takes_whole_groups_near_the_share_of_each_class():
     generator = np.random.default_rng(0)
     groups = [(f"g{i}", CLASSES[i % 2], int(n)) for i, n in enumerate(generator.integers(1, 6, 60))]
     clips = clips_of(groups)
-    carved = folder._with_validation(manifest(), clips)
+    carved = splits.with_validation(manifest(), clips)
     parts = {group: {c.part for c in carved if c.group == group} for group, _, _ in groups}
     assert all(len(part) == 1 for part in parts.values())
     counts, all_ = (
-        Counter(c.label for c in cs if c.part == part)
+        Counter(c.labels[0] for c in cs if c.part == part)
         for cs, part in ((carved, "validation"), (clips, "train"))
     )
     for label in CLASSES:
@@ -292,14 +336,14 @@ def test_validation_takes_whole_groups_near_the_share_of_each_class():
 
 def test_validation_does_not_depend_on_the_order_of_clips():
     clips = clips_of([(f"g{i}", CLASSES[i % 2], 1 + i % 4) for i in range(30)])
-    forward = folder._with_validation(manifest(), clips)
-    backward = folder._with_validation(manifest(), clips[::-1])
+    forward = splits.with_validation(manifest(), clips)
+    backward = splits.with_validation(manifest(), clips[::-1])
     assert set(forward) == set(backward)
 
 
 def test_one_group_cannot_be_divided():
     with pytest.raises(UserError, match=r"too few groups \(1\)"):
-        folder._with_validation(manifest(), clips_of([("g", "jump", 9)]))
+        splits.with_validation(manifest(), clips_of([("g", "jump", 9)]))
 
 
 # Real data
@@ -308,13 +352,12 @@ def test_one_group_cannot_be_divided():
 @pytest.mark.real
 def test_jhmdb21(real, tmp_path):
     m = load("jhmdb21")
-    place = folder.locate(m, real, tmp_path)
-    clips = folder.list_clips(m, place, real)
+    found = module.places(m, real, tmp_path)
+    clips = module.present(m, found)
     assert Counter(c.part for c in clips) == {"train": 492, "validation": 113, "test": 257}
-    assert no_overlap({c.group for c in clips if c.part == part} for part in folder.PARTS)
-    for part in folder.PARTS:
-        assert {c.label for c in clips if c.part == part} == set(m.classes)
-    assert all((place / c.name).is_file() for c in clips)
+    assert no_overlap({c.group for c in clips if c.part == part} for part in splits.PARTS)
+    for part in splits.PARTS:
+        assert {c.labels[0] for c in clips if c.part == part} == set(m.classes)
     with pytest.warns(UserWarning, match="split hmdb_split1 has 25 groups on both sides"):
-        official = folder.list_clips(m, place, real, "hmdb_split1")
+        official = module.listed(m, found, "hmdb_split1")
     assert Counter(c.part for c in official)["test"] == 257

@@ -1,0 +1,156 @@
+"""Reference results: measured on real data, kept with the project, shown beside one's own.
+
+    results/reference/<profile>/<data>/
+        about.json                machine and date
+        <paper>/<artifact>.csv    tables
+        <paper>/claims.json       verdicts
+        <paper>/runs.jsonl        spec, environment and result of each run
+
+They hold no weights and never satisfy a plan.
+"""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from kdlib.data.manifest import load
+from kdlib.errors import UserError
+from kdlib.study.artifacts import write_text
+from kdlib.study.chapter import Chapter
+from kdlib.study.setting import ROOT, Setting
+
+FOLDER = ROOT / "results" / "reference"
+# The columns of a results table (`kdlib.study.tables.row`) that are shown from elsewhere.
+SHOWN = ["top-1 %", "gain"]
+
+
+class Reference(NamedTuple):
+    """The results of one setting: its data by their titles, what is said of it, and where it is."""
+
+    titles: str
+    about: dict[str, Any]
+    folder: Path
+
+    @property
+    def short(self) -> str:
+        """The titles without what stands in brackets."""
+        return self.titles.split(" (")[0]
+
+
+def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -> Path:
+    """Copy what was made of these chapters with real data into the reference results."""
+    if not setting.roles:
+        raise UserError("DATASET: reference results are those of real data; name a data set")
+    target = folder / setting.profile / setting.data_name
+    for chapter in chapters:
+        tables = [path for name in chapter.studies if (path := _made(chapter, name))]
+        if not tables:
+            raise UserError(f"{chapter.name}: nothing is made with these settings; reproduce first")
+        place = target / chapter.module.PAPER
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for path in tables:
+            if path.with_suffix(".csv").exists():
+                shutil.copyfile(path.with_suffix(".csv"), place / f"{path.stem}.csv")
+        shutil.copyfile(chapter.folder / "claims.json", place / "claims.json")
+        write_text(place / "runs.jsonl", "".join(_lines(chapter)))
+    write_text(target / "about.json", json.dumps(_about(setting), indent=1))
+    return target
+
+
+def _made(chapter: Chapter, artifact: str) -> Path | None:
+    path = chapter.setting.folder / f"{artifact}.json"
+    return path if path.exists() else None
+
+
+def _lines(chapter: Chapter) -> Iterator[str]:
+    keys = sorted({chapter.key(spec) for spec in chapter.specs()})
+    for key in keys:
+        record = chapter.setting.run_store.find(key)
+        if record is not None:
+            parts = {
+                "key": key,
+                "spec": json.loads(record.spec.to_json()),
+                "environment": record.environment,
+                "result": record.result,
+            }
+            yield json.dumps(parts, sort_keys=True) + "\n"
+
+
+def _about(setting: Setting) -> dict[str, Any]:
+    return {
+        "profile": setting.profile,
+        "data": setting.roles,
+        "device": setting.device,
+        "machine": f"{os.cpu_count()} cores of {_processor()}",
+        "date": date.today().isoformat(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:
+    """The reference results to show beside this setting's: those of other data."""
+    found = []
+    for path in sorted(folder.glob("*/*/about.json")):
+        about = json.loads(path.read_text())
+        if path.parent.name != setting.data_name:
+            titles = ", ".join(load(name).title for name in about["data"].values())
+            found.append(Reference(titles, about, path.parent))
+    return found
+
+
+def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str]]:
+    """The verdicts on a chapter's sentences in the reference results, by data set and sentence."""
+    found = {}
+    for reference in references(chapter.setting, folder):
+        path = reference.folder / chapter.module.PAPER / "claims.json"
+        if path.exists():
+            claims = json.loads(path.read_text())
+            found[reference.short] = {claim["text"]: claim["verdict"] for claim in claims}
+    return found
+
+
+def with_columns(
+    value: pd.DataFrame, artifact: str, references: Sequence[Reference]
+) -> tuple[pd.DataFrame, list[str]]:
+    """A results table with the columns `SHOWN` from elsewhere, and a note on each source.
+
+    Rows are matched by the columns before the first of `SHOWN`, which name them.
+    """
+    notes: list[str] = []
+    columns = list(value.columns)
+    if SHOWN[0] not in columns:
+        return value, notes
+    names = columns[: columns.index(SHOWN[0])]
+    keys = pd.MultiIndex.from_frame(value[names].astype(str))
+    for reference in references:
+        path = reference.folder / f"{artifact}.csv"
+        theirs = pd.read_csv(path, dtype=str) if path.exists() else pd.DataFrame()
+        if not {*names, *SHOWN} <= set(theirs.columns) or theirs.duplicated(names).any():
+            continue
+        theirs = theirs.set_index(pd.MultiIndex.from_frame(theirs[names])).reindex(keys)
+        if theirs[SHOWN[0]].isna().all():
+            continue
+        more = {f"{reference.short}|{column}": theirs[column].to_numpy() for column in SHOWN}
+        value = value.assign(**more)
+        about = reference.about
+        notes.append(
+            f"{reference.short}: reference results on real clips, profile {about['profile']}, "
+            f"{about['machine']}, {about['date']}."
+        )
+    return value, notes

@@ -1,0 +1,68 @@
+"""How data sets lie on disk: one small reader a layout, from list files to clips.
+
+A reader is `clips(manifest, layout, places, split) -> list[Clip]`: the samples that the lists name,
+whether or not their files are there, in the order of the lists.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from kdlib.data.manifest import Manifest
+from kdlib.errors import UserError
+
+SUFFIXES = {
+    "videos": (
+        ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".gif",
+    ),
+    "images": (".jpg", ".jpeg", ".png", ".webp", ".bmp"),
+}  # fmt: skip
+
+
+class Actor(NamedTuple):
+    """A person in a keyframe: box x1, y1, x2, y2 in 0..1 of width and height, and classes."""
+
+    box: tuple[float, float, float, float]
+    labels: tuple[str, ...]
+
+
+class Clip(NamedTuple):
+    """One sample of a split.
+
+    name: unique in the set. part: "train", "validation" or "test". labels: its classes, one unless
+    the set is multi-label. group: samples of one group share a scene. file: its path below the
+    folder. span: the seconds of the file that are used, from and to; all by default. frame: the
+    one picture of a packed file that it is.
+    """
+
+    name: str
+    part: str
+    labels: tuple[str, ...]
+    group: str
+    file: str
+    span: tuple[float, float] | None = None
+    actors: tuple[Actor, ...] = ()
+    frame: int | None = None
+
+
+class Places(NamedTuple):
+    """Where a data set lies: the folder of its clips, and the folders that may hold its lists."""
+
+    folder: Path
+    bases: tuple[Path, ...]
+
+    def find(self, manifest: Manifest, path: str) -> Path:
+        """A list file by its path in the manifest; UserError where it is in none of the bases."""
+        for base in self.bases:
+            if (base / path).is_file():
+                return base / path
+        where = " nor ".join(str(base) for base in self.bases)
+        raise UserError(f"{manifest.name}: no {path} in {where}")
+
+
+def clips(manifest: Manifest, places: Places, split: str) -> list[Clip]:
+    """The samples of a split, by the manifest's layout."""
+    module = import_module(f"kdlib.data.layouts.{manifest.layout.kind}")
+    read: Callable[..., list[Clip]] = module.clips
+    return read(manifest, manifest.layout, places, split)
