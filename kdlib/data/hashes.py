@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ def file_hashes(files: Mapping[str, Path], memory: Path) -> dict[str, str]:
     """SHA-256 by name; files whose path, size and time stand in `memory` are not read again."""
     known = _read(memory)
     stats = {name: os.stat(path) for name, path in files.items()}
-    marks = {
+    marks: dict[str, list[Any]] = {
         name: [str(path.absolute()), stats[name].st_size, stats[name].st_mtime_ns]
         for name, path in files.items()
     }

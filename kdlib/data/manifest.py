@@ -67,7 +67,8 @@ class TableLayout(Strict):
     """A CSV table beside the folder has a row a clip; the other fields name its columns.
 
     path: the clip's path below the folder; `suffix`, where given, replaces the suffix it ends in.
-    label: the class; without it, the folder a clip lies in. group: clips that share a scene.
+    label: the class, or several with ";" between them in a multi-label set; without it, the folder
+    a clip lies in. group: clips that share a scene.
     A split is a column too, and its values are train, validation, test or one of `left_out`.
     """
 
@@ -258,6 +259,8 @@ class Manifest(Strict):
             raise ValueError("classes: a name stands twice")
         if isinstance(self.layout, TableLayout) and not self.splits:
             raise ValueError("splits: a table layout names at least one column, with its counts")
+        if isinstance(self.layout, ClassListsLayout) and not isinstance(self.classes, tuple):
+            raise ValueError("classes: a class_lists layout needs their names")
         if isinstance(self.layout, ListsLayout | ClassListsLayout):
             listed = self.layout.lists.keys()
             if self.splits.keys() != listed:

@@ -34,6 +34,7 @@ from kdlib.data.cache import FrameCache, How, Source, frame_cache, source_keys
 from kdlib.data.disk import disk_errors
 from kdlib.data.hashes import file_hash
 from kdlib.data.layouts import Clip, Places
+from kdlib.data.listing import Listing
 from kdlib.data.manifest import Manifest, PackedLayout
 from kdlib.data.splits import PARTS
 from kdlib.data.videos import Videos
@@ -136,15 +137,15 @@ def listed(manifest: Manifest, found: Places, split: str | None = None) -> list[
 def present(manifest: Manifest, found: Places, split: str | None = None) -> list[Clip]:
     """The listed samples whose files are there; UserError if any is missing from a complete set."""
     clips = listed(manifest, found, split)
-    there = {file: (found.folder / file).is_file() for file in {clip.file for clip in clips}}
-    missing = [clip for clip in clips if not there[clip.file]]
+    listing = Listing(found.folder)
+    missing = [clip for clip in clips if not listing.has(clip.file)]
     if not missing:
         return clips
     text = (
         f"{manifest.name}: {len(missing)} of {len(clips)} samples are not in {found.folder}, "
         f"the first: {missing[0].file}"
     )
-    kept = [clip for clip in clips if there[clip.file]]
+    kept = [clip for clip in clips if listing.has(clip.file)]
     if not manifest.incomplete or not kept:
         raise UserError(f"{text}; `kdlib data verify {manifest.name}` lists them all")
     lost = Counter(clip.part for clip in missing)
@@ -175,8 +176,10 @@ def _parts(manifest: Manifest, clips: list[Clip], cache: FrameCache) -> dict[str
     lengths = np.where(one, 1, cache.lengths[row])
     classes = splits.class_names(manifest, clips)
     labels, boxes = _labels(manifest, kept, classes)
+    factors = {"name": np.array([clip.name for clip in kept])}
+    if boxes is not None:
+        factors |= {"boxes": boxes, "proposals": _proposals(kept)}
     _, groups = np.unique([clip.group for clip in kept], return_inverse=True)
-    names = np.array([clip.name for clip in kept])
     videos = {}
     for part in PARTS:
         chosen = np.flatnonzero([clip.part == part for clip in kept])
@@ -189,7 +192,7 @@ def _parts(manifest: Manifest, clips: list[Clip], cache: FrameCache) -> dict[str
             labels=labels[chosen],
             groups=groups[chosen].astype(np.int64),
             classes=classes,
-            factors={"name": names[chosen]} | ({} if boxes is None else {"boxes": boxes[chosen]}),
+            factors={name: values[chosen] for name, values in factors.items()},
         )
     return videos
 
@@ -214,3 +217,12 @@ def _labels(
             boxes[row, a] = actor.box
             actions[row, a, [index[label] for label in actor.labels]] = 1
     return actions, boxes
+
+
+def _proposals(clips: list[Clip]) -> np.ndarray:
+    """Boxes and scores of a detector float32 (N, P, 5), zeros after a clip's last."""
+    found = np.zeros((len(clips), max(len(clip.proposals) for clip in clips), 5), np.float32)
+    for row, clip in enumerate(clips):
+        if clip.proposals:
+            found[row, : len(clip.proposals)] = clip.proposals
+    return found

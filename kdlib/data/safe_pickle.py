@@ -47,9 +47,9 @@ def load(path: Path, *, limit_bytes: int = _LIMIT) -> Any:
 
 
 def _look_through(file: IO[bytes]) -> None:
-    """Refuse places in the reader's memory so far off that it would take gigabytes to reach them."""
+    """Refuse places in the reader's memory that would take gigabytes to reach."""
     for operation, argument, _ in pickletools.genops(file):
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > _MOST_PLACES:
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MOST_PLACES:
             raise _Refused(f"it uses place {argument} of the reader's memory")
 
 

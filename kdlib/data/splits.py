@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from kdlib.data.layouts import Clip
-from kdlib.data.manifest import Manifest
+from kdlib.data.manifest import Manifest, Part
 from kdlib.errors import UserError, unknown
 
-PARTS = ("train", "validation", "test")
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def names(manifest: Manifest) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 from kdlib.data import layouts, packed, real, splits
 from kdlib.data.cache import How, frame_cache, source_keys
 from kdlib.data.layouts import SUFFIXES, Clip, Places
+from kdlib.data.listing import Listing
 from kdlib.data.manifest import Manifest, PackedLayout
 from kdlib.data.splits import PARTS
 from kdlib.errors import UserError
@@ -88,7 +89,8 @@ def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int =
     by_split = {name: _listed(manifest, found, name, report) for name in splits.names(manifest)}
     every = {clip.name: clip for clips in by_split.values() for clip in clips}
     files = {clip.file for clip in every.values()}
-    there = {file for file in files if (found.folder / file).is_file()}
+    listing = Listing(found.folder)
+    there = {file for file in files if listing.has(file)}
     report.missing = sorted(files - there)
     if not isinstance(manifest.layout, PackedLayout):
         report.extra = sorted(_media(manifest, found.folder) - files)

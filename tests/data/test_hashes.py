@@ -73,7 +73,7 @@ def test_several_at_once(files, tmp_path):
 
 def test_what_the_disk_refuses_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file.*Not a directory"), disk_errors(tmp_path):
+    with pytest.raises(UserError, match=r"file.*Not a directory"), disk_errors(tmp_path):
         (tmp_path / "file" / "below").mkdir()
     with pytest.raises(UserError, match="no room left"), disk_errors(tmp_path):
         raise OSError(28, "No space left on device")

@@ -140,7 +140,7 @@ def test_a_table(table):
         (3, {"clip": "../../x.avi"}, "line 5: '../../x.avi' must be a relative path"),
         (3, {"clip": "jump/0.avi"}, "jump/0.mp4 stands in more than one row"),
         (3, {"class": "jmup"}, "class: unknown value 'jmup'.*Did you mean 'jump'"),
-        (3, {"clip": "jump/9.avi"}, "1 of 10 clips are not in .*clips, the first: jump/9.mp4"),
+        (3, {"clip": "jump/9.avi"}, "1 of 10 samples are not in .*clips, the first: jump/9.mp4"),
     ],
 )
 def test_a_wrong_row_is_named(table, row, changes, message):
@@ -277,10 +277,10 @@ def test_labels_of_several_classes_and_of_actors():
 
 
 def test_an_incomplete_set_does_without_what_is_missing(table):
-    rows, save = table
+    _, save = table
     data = save()
     (data / "mine/clips/jump/0.mp4").unlink()
-    with pytest.raises(UserError, match="1 of 10 samples are not in .*the first: jump/0.mp4"):
+    with pytest.raises(UserError, match=r"1 of 10 samples are not in .*the first: jump/0\.mp4"):
         read(data, manifest(**TABLE))
     m = manifest(**TABLE, incomplete=True)
     with pytest.warns(UserWarning, match=r"jump/0.mp4; they are left out \(1 (train|valid)"):

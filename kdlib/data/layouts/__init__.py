@@ -33,7 +33,8 @@ class Clip(NamedTuple):
     name: unique in the set. part: "train", "validation" or "test". labels: its classes, one unless
     the set is multi-label. group: samples of one group share a scene. file: its path below the
     folder. span: the seconds of the file that are used, from and to; all by default. frame: the
-    one picture of a packed file that it is.
+    one picture of a packed file that it is. actors: the people in a keyframe, as annotated;
+    proposals: those a detector found, x1, y1, x2, y2 and score.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Clip(NamedTuple):
     file: str
     span: tuple[float, float] | None = None
     actors: tuple[Actor, ...] = ()
+    proposals: tuple[tuple[float, ...], ...] = ()
     frame: int | None = None
 
 
