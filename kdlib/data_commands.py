@@ -67,14 +67,14 @@ def _list(setting: Setting, words: list[str], size: str) -> int:
             {
                 "name": name,
                 "what": manifest.title,
-                "samples": sum(manifest.official.values()) or None,
-                "classes": manifest.class_count,
+                "size": f"{sum(manifest.official.values()):,}" if manifest.official else "–",
+                "classes": f"{manifest.class_count:,}",
                 "access": manifest.access,
                 "in DATA": there if setting.data or there == "–" else "?",
             }
         )
-    table = pd.DataFrame(rows).astype({"samples": "Int64"})
-    print(table.to_markdown(index=False, missingval="–", intfmt=","))
+    aligned = ("left", "left", "right", "right", "left", "left")
+    print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=aligned))
     print("\nopen: may be fetched; form: its owner gives it on request; made: generated here")
     return 0
 
@@ -186,21 +186,23 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
         row = {
             "folder": name,
             "MB": round(_bytes(folder) / 1e6, 1),
-            "files": None,
-            "left out": None,
+            "files": "–",
+            "left out": "–",
         }
         if name.startswith("frames/"):
-            row["files"], row["left out"] = entry_count(folder)
+            files, left_out = entry_count(folder)
+            row |= {"files": str(files), "left out": str(left_out)}
             if words:
                 found = damaged(folder)
-                row["damaged"] = len(found)
+                row["damaged"] = str(len(found))
                 status = status or int(bool(found))
         rows.append(row)
     if not rows:
         print(f"nothing is cached in {root}")
         return 0
-    table = pd.DataFrame(rows).astype({"files": "Int64", "left out": "Int64"})
-    print(table.to_markdown(index=False, missingval="–"))
+    table = pd.DataFrame(rows).fillna("–")
+    aligned = ("left", *["right"] * (len(table.columns) - 1))
+    print(table.to_markdown(index=False, colalign=aligned))
     print(f"\n{table['MB'].sum() / 1e3:.2f} GB in {root}")
     if status:
         print("a damaged folder: `data cache remove FOLDER`; it is prepared again when needed")

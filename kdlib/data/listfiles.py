@@ -82,10 +82,10 @@ def clip_path(where: str, path: str) -> str:
 
 
 def group(where: str, pattern: str | None, name: str) -> str:
-    """What the one group of a pattern finds in a name; the name itself without a pattern."""
+    """What the last group of a pattern finds in a name; the name itself without a pattern."""
     if pattern is None:
         return name
     found = re.search(pattern, name)
     if not found:
         raise UserError(f"{where}: layout.group finds nothing in {name!r}")
-    return found.group(1)
+    return found.group(found.re.groups)

@@ -51,7 +51,7 @@ class Download(Strict):
 
     bytes, checksum ("sha256:..." or "md5:..."): as its owner states them; where nothing is stated,
         the checksum is recorded at the first fetch and held against later ones.
-    unpack: the folder, below <data root>/<name>, to unpack it into.
+    unpack: whether it is an archive to unpack into <data root>/<name>.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
@@ -60,7 +60,7 @@ class Download(Strict):
     checksum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")] | None = (
         None
     )
-    unpack: RelativePath | None = None
+    unpack: bool = False
 
 
 class TableLayout(Strict):
@@ -85,7 +85,7 @@ class FoldersLayout(Strict):
     """Videos or images lie in <folder>/<part>/<class>/<file>.
 
     parts: the folder of each part, where its name is another (ImageNet's val is the test here).
-    group: a regular expression with one group: what it finds in a file's name is the scene.
+    group: a regular expression; what its last group finds in a file's name is the scene.
     """
 
     kind: Literal["folders"]
@@ -101,7 +101,7 @@ class ListsLayout(Strict):
     """Text files list a part each, a line a clip: its path below the folder and, maybe, a number.
 
     lists: by split and part, the list's path. The class is the folder a clip lies in (UCF101).
-    group: a regular expression with one group: what it finds in a path is the scene.
+    group: a regular expression; what its last group finds in a path is the scene.
     """
 
     kind: Literal["lists"]

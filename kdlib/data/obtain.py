@@ -31,7 +31,7 @@ def obtain(manifest: Manifest, data_root: Path) -> list[Fetched]:
         for download in manifest.downloads:
             done.append(_fetch(download, place))
             if download.unpack:
-                _unpack(place / download.path, place / download.unpack)
+                _unpack(place / download.path, place)
     return done
 
 

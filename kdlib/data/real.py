@@ -180,7 +180,7 @@ def _parts(manifest: Manifest, clips: list[Clip], cache: FrameCache) -> dict[str
     if boxes is not None:
         factors |= {"boxes": boxes, "proposals": _proposals(kept)}
     _, groups = np.unique([clip.group for clip in kept], return_inverse=True)
-    videos = {}
+    videos: dict[str, Videos] = {}
     for part in PARTS:
         chosen = np.flatnonzero([clip.part == part for clip in kept])
         if not len(chosen):

@@ -115,6 +115,12 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any = "C") -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, kind, order in ("F", b"F"), data))
+    return array
+
+
 def _scalar(kind: Any, data: Any) -> Any:
     data = data.encode("latin1") if isinstance(data, str) else data
     if not isinstance(kind, _Type) or not isinstance(data, bytes):
@@ -132,6 +138,7 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _Call(_encode),
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Call(_from_buffer) for core in ("core", "_core")},
     **{
         (f"numpy.{core}.multiarray", name): stand_in
         for core in ("core", "_core")

@@ -1,6 +1,7 @@
 """Is a folder the data set that its manifest describes? Counts, and every file looked at."""
 
 import os
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,13 +24,13 @@ _LOOK = How(height=8, width=8)
 
 @dataclass
 class Report:
-    """What was found; all lists are empty if the set is whole.
+    """What was found; the lists of faults are empty if the set is whole.
 
     counts: a row a split and part: what the manifest says, the lists name and the folder holds.
     classes: a row a class, a column a split and part: samples present.
     missing, extra: files that the lists name or do not name. undecodable: reason by file.
     duplicates: files of equal content. crossing: those of them, or equal images of a packed set,
-        on both sides of test. faults: what is wrong with the lists.
+        on both sides of test. faults: what is wrong with the lists. notes: what to know of them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Report:
     duplicates: list[list[str]] = field(default_factory=list)
     crossing: list[list[str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     incomplete: bool = False
 
     @property
@@ -63,6 +65,7 @@ class Report:
             parts.append(_class_ranges(self.classes))
         listed: list[tuple[str, list[str]]] = [
             ("faults of the lists", self.faults),
+            ("notes on the lists", self.notes),
             ("missing", self.missing),
             ("undecodable", [f"{name}: {reason}" for name, reason in self.undecodable.items()]),
             ("equal in content, on both sides of test", [" = ".join(g) for g in self.crossing]),
@@ -103,13 +106,16 @@ def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int =
 
 
 def _listed(manifest: Manifest, found: Places, split: str, report: Report) -> list[Clip]:
-    try:
-        clips = layouts.clips(manifest, found, split)
-        splits.check(manifest, split, clips)
-        splits.class_names(manifest, clips)
-    except UserError as error:
-        report.faults.append(str(error))
-        return []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            clips = layouts.clips(manifest, found, split)
+            splits.check(manifest, split, clips)
+            splits.class_names(manifest, clips)
+        except UserError as error:
+            report.faults.append(str(error))
+            clips = []
+    report.notes += [str(warning.message) for warning in caught]
     return clips
 
 

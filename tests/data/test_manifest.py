@@ -56,7 +56,7 @@ def test_a_minimal_manifest_of_ones_own(own):
     [
         (lambda m: m.update(clases=[]), r"clases: unknown key. Did you mean 'classes'\?"),
         (lambda m: m["files"].update(foldr="x"), r"files.foldr: unknown key.*'folder'"),
-        (lambda m: m["layout"].update(grup="x"), r"layout.folders.grup: unknown key.*'group'"),
+        (lambda m: m["layout"].update(grup="x"), r"layout.grup: unknown key.*'group'"),
         (lambda m: m["layout"].update(kind="flat"), "layout: .*'table', 'folders'"),
         (lambda m: m.pop("title"), "title: Field required"),
         (lambda m: m.update(classes=["a", "a"]), "a name stands twice"),
@@ -70,7 +70,7 @@ def test_a_minimal_manifest_of_ones_own(own):
     ],
 )
 def test_a_fault_is_named_with_its_key_and_file(own, change, message):
-    with pytest.raises(UserError, match=rf"mine\.yaml: .*{message}") as caught:
+    with pytest.raises(UserError, match=rf"mine\.yaml, line [0-9]+: .*{message}") as caught:
         own(change)
     assert "\n" not in str(caught.value)
 
