@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ examples
   python -m kdlib reproduce PROFILE=smoke
   python -m kdlib reproduce DATASET=jhmdb21 DATA=../shared/data CHAPTERS=resolution
   python -m kdlib explain reskd/targets
-  python -m kdlib data verify jhmdb21 DATA=../shared/data/jhmdb21
+  python -m kdlib data verify jhmdb21 DATA=../shared/data
 """
 
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if all it was asked for was done."""
     options = parser().parse_args(arguments)
+    warnings.formatwarning = _one_line
     try:
         if options.command not in COMMANDS:
             raise unknown("command", options.command, COMMANDS)
@@ -82,6 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"kdlib: {error.strerror}: {error.filename}", file=sys.stderr)
         return 1
+
+
+def _one_line(message: Warning | str, *_: Any) -> str:
+    return f"kdlib: note: {message}\n"
 
 
 def _settings(options: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
