@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if all it was asked for was done."""
     options = parser().parse_args(arguments)
-    warnings.formatwarning = _one_line
+    warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
         if options.command not in COMMANDS:
             raise unknown("command", options.command, COMMANDS)
@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _one_line(message: Warning | str, *_: Any) -> str:
+def _one_line(
+    message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None
+) -> str:
     return f"kdlib: note: {message}\n"
 
 

@@ -202,7 +202,7 @@ def test_a_part_without_videos_is_named(data):
 
 def test_a_group_pattern_that_finds_nothing_is_named(data):
     layout = {"kind": "folders", "group": r"^(week\d+)_"}
-    with pytest.raises(UserError, match="layout.group finds nothing in 'day0_jump.mp4'"):
+    with pytest.raises(UserError, match=r"layout\.group finds nothing in 'day0_jump.mp4'"):
         read(data, manifest(layout=layout))
 
 
