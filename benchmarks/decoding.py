@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from kdlib.data.folder import locate
 
 from kdlib.data.augment import Augmentation, augment, resize
 from kdlib.data.cache import frame_cache
-from kdlib.data.folder import locate
 from kdlib.data.manifest import load
 from kdlib.data.sampling import Sampling, training_frames
 from kdlib.data.videos import Videos

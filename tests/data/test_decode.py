@@ -1,10 +1,12 @@
+import os
 import pickle
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
-from kdlib.data.decode import Undecodable, decode, probe
+from kdlib.data.decode import Undecodable, count_frames, decode, evenly, probe
 from kdlib.errors import UserError
 
 
@@ -112,6 +114,96 @@ def test_undecodable_is_a_user_error_that_travels_between_processes():
     error = pickle.loads(pickle.dumps(Undecodable("a.mp4", "why")))
     assert isinstance(error, UserError)
     assert str(error) == "a.mp4: why"
+
+
+# Only the frames needed
+
+
+def test_frames_by_index_repeats_and_any_order(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", ramp(frames=8))
+    everything = decode(path, 24)
+    wanted = [5, 0, 5, 7]
+    np.testing.assert_array_equal(decode(path, 24, frames=wanted), everything[wanted])
+    with pytest.raises(Undecodable, match="it has 8 frames, and number 8 is wanted"):
+        decode(path, frames=[0, 8])
+    with pytest.raises(ValueError, match="none below 0"):
+        decode(path, frames=[-1])
+
+
+def test_what_is_broken_behind_the_last_frame_wanted_does_not_matter(tmp_path, write_video):
+    path = write_video(tmp_path / "a.ts", ramp(frames=60, height=96, width=96))
+    whole = decode(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    np.testing.assert_array_equal(decode(path, frames=[3])[0], whole[3])
+
+
+@pytest.mark.parametrize(("count", "at_most"), [(3, 8), (8, 8), (9, 8), (100, 8), (5, 1)])
+def test_evenly_spaced_frames_are_the_middles_of_equal_parts(count, at_most):
+    indices = evenly(count, at_most)
+    if count <= at_most:
+        assert indices.tolist() == list(range(count))
+        return
+    parts = (np.arange(at_most) + 0.5) * count / at_most
+    assert indices.tolist() == [int(middle) for middle in parts]
+
+
+def test_at_most_so_many_frames(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", ramp(frames=7))
+    np.testing.assert_array_equal(decode(path, at_most=3), decode(path)[evenly(7, 3)])
+    assert len(decode(path, at_most=7)) == len(decode(path, at_most=9)) == 7
+    assert count_frames(path) == 7
+
+
+def test_seconds_of_a_video(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", ramp(frames=8), rate=4)
+    whole = decode(path)
+    np.testing.assert_array_equal(decode(path, span=(0.5, 1.25)), whole[2:5])
+    np.testing.assert_array_equal(decode(path, span=(0.5, 1.25), frames=[1]), whole[[3]])
+    np.testing.assert_array_equal(decode(path, span=(1.75, 99)), whole[7:])
+    np.testing.assert_array_equal(decode(path, span=(0, 2), at_most=2), whole[[2, 6]])
+    with pytest.raises(Undecodable, match="no frames in that span"):
+        decode(path, span=(5, 6))
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "song.mp4"), "w") as container:
+        cover = container.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux([*cover.encode(picture), *cover.encode()])
+        container.mux([*stream.encode(sound), *stream.encode()])
+    with pytest.raises(Undecodable, match="no video stream"):
+        decode(tmp_path / "song.mp4")
+
+
+def test_what_is_no_plain_file(tmp_path):
+    (tmp_path / "a.mp4").mkdir()
+    os.mkfifo(tmp_path / "b.mp4")
+    for name in ("a.mp4", "b.mp4"):
+        with pytest.raises(Undecodable, match=f"{name}: not a plain file"):
+            decode(tmp_path / name)
+
+
+def test_one_frame_and_names_with_odd_signs(tmp_path, write_video):
+    for name in ("!(a);[b]#c@ d.mp4", "%03d.mp4", "ünï-日本.mp4", "http:x.mp4", "-i.mp4"):
+        assert decode(write_video(tmp_path / name, ramp(frames=1))).shape == (1, 48, 64, 3)
+
+
+def test_a_lying_suffix_does_not_matter(tmp_path, write_video):
+    path = write_video(tmp_path / "a.avi", ramp(), codec="mpeg4")
+    path.rename(tmp_path / "a.mp4")
+    assert len(decode(tmp_path / "a.mp4")) == 6
+
+
+def test_a_truncated_file_is_undecodable(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", ramp(frames=30))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(Undecodable):
+        decode(path)
 
 
 # Real files

@@ -3,7 +3,8 @@ import copy
 import pytest
 import yaml
 
-from kdlib.data.manifest import MANIFESTS, inside, load
+from kdlib.data.generated import TASKS
+from kdlib.data.manifest import generated_names, inside, load, names
 from kdlib.errors import UserError
 
 OWN = {
@@ -29,13 +30,37 @@ def own(tmp_path):
     return changed
 
 
-@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_manifest_loads_and_bears_its_name_and_source(path):
-    manifest = load(path.stem)
-    assert manifest.name == path.stem
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_manifest_loads_and_bears_its_name_and_source(name):
+    manifest = load(name)
+    assert manifest.name == name
     assert manifest.homepage.startswith(("http://", "https://"))
     assert manifest.citation
     assert manifest.terms
+    assert manifest.obtain
+    assert manifest.official
+    assert manifest.access == ("open" if manifest.downloads else "form")
+
+
+def test_the_data_sets_of_the_papers_have_manifests():
+    wanted = {"ucf101", "hmdb51", "jhmdb21", "kinetics400", "mini_kinetics200", "ssv2"}
+    assert {*wanted, "activitynet", "fcvid", "ava", "cifar100", "imagenet"} == set(names())
+
+
+def test_the_generated_sets_have_manifests_with_the_generator_s_classes():
+    assert generated_names() == sorted(f"generated/{task}" for task in TASKS)
+    for name in generated_names():
+        manifest = load(name)
+        assert (manifest.name, manifest.access) == (name, "made")
+        assert manifest.classes == TASKS[name.removeprefix("generated/")]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("ucf101", 101), ("hmdb51", 51), ("kinetics400", 400), ("ssv2", 174), ("cifar100", 100)],
+)
+def test_class_counts(name, classes):
+    assert load(name).class_count == classes
 
 
 def test_jhmdb21():
