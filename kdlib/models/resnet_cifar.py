@@ -1,0 +1,42 @@
+"""ResNet for 32 x 32 images (He et al. 2016, section 4.2), which knowledge distillation studies."""
+
+from pydantic import PositiveInt
+from torch import nn
+
+from kdlib.errors import UserError
+from kdlib.models.classifier import VideoClassifier
+from kdlib.models.tsn import FrameByFrame
+
+
+def build(
+    classes: PositiveInt, depth: PositiveInt = 20, width: PositiveInt = 16
+) -> VideoClassifier:
+    """ResNet-20, -32, -56, -110: an image (T = 1) or every frame alone; its map is a quarter as high.
+
+    depth: 6 n + 2, n basic blocks in each of three stages. width: channels of the first; the stages
+        have width, 2 width and 4 width. Shortcuts that change the shape are 1 x 1 convolutions, as
+        in the released code of most distillation papers; the original pads with zeros.
+    """
+    if depth % 6 != 2 or depth < 8:
+        raise UserError(f"resnet_cifar.depth: 6 n + 2, such as 8, 20, 32, 56 or 110, not {depth}")
+    # Seconds to import, and most models need none of it.
+    from torchvision.models.resnet import BasicBlock
+
+    stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
+    layers: list[nn.Module] = [stem, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    inside = width
+    for stage in range(3):
+        channels = width << stage
+        for block in range((depth - 2) // 6):
+            stride = 2 if stage and not block else 1
+            shortcut = None
+            if stride != 1:
+                projection = nn.Conv2d(inside, channels, 1, stride=stride, bias=False)
+                shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels))
+            layers.append(BasicBlock(inside, channels, stride, shortcut))
+            inside = channels
+    backbone = FrameByFrame(*layers)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return VideoClassifier(backbone, inside, classes)
