@@ -11,10 +11,10 @@ from kdlib.models.tsn import FrameByFrame
 def build(
     classes: PositiveInt, depth: PositiveInt = 20, width: PositiveInt = 16
 ) -> VideoClassifier:
-    """ResNet-20, -32, -56, -110: an image (T = 1) or every frame alone; its map is a quarter as high.
+    """ResNet-20, -32, -56, -110 on every frame alone (an image has one); maps are a quarter as high.
 
-    depth: 6 n + 2, n basic blocks in each of three stages. width: channels of the first; the stages
-        have width, 2 width and 4 width. Shortcuts that change the shape are 1 x 1 convolutions, as
+    depth: 6 n + 2, n basic blocks in each of three stages. width: channels of the first stage; the
+        others have 2 width and 4 width. Shortcuts that change the shape are 1 x 1 convolutions, as
         in the released code of most distillation papers; the original pads with zeros.
     """
     if depth % 6 != 2 or depth < 8:
