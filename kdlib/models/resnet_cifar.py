@@ -11,7 +11,7 @@ from kdlib.models.tsn import FrameByFrame
 def build(
     classes: PositiveInt, depth: PositiveInt = 20, width: PositiveInt = 16
 ) -> VideoClassifier:
-    """ResNet-20, -32, -56, -110 on every frame alone (an image has one); maps are a quarter as high.
+    """ResNet-20, -32, -56, -110 on every frame alone (an image has one), to maps H / 4.
 
     depth: 6 n + 2, n basic blocks in each of three stages. width: channels of the first stage; the
         others have 2 width and 4 width. Shortcuts that change the shape are 1 x 1 convolutions, as
