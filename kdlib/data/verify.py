@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdlib.data import layouts, packed, real, splits
-from kdlib.data.cache import How, frame_cache, source_keys
+from kdlib.data.cache import How, Source, frame_cache, source_keys
 from kdlib.data.layouts import SUFFIXES, Clip, Places
 from kdlib.data.listing import Listing
 from kdlib.data.manifest import Manifest, PackedLayout
@@ -100,8 +100,13 @@ def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int =
     _count(manifest, by_split, there, report)
     usable = [clip for clip in every.values() if clip.file in there]
     if usable:
-        look = _look_at_packed if isinstance(manifest.layout, PackedLayout) else _look_at_files
-        look(manifest, found, usable, by_split, cache_root, jobs, report)
+        if isinstance(manifest.layout, PackedLayout):
+            _look_at_packed(found, usable, report)
+        else:
+            _look_at_files(
+                manifest, real.sources(manifest, found, usable), cache_root, jobs, report
+            )
+            report.crossing = _crossing(by_split.values(), report.duplicates)
     return report
 
 
@@ -159,15 +164,8 @@ def _count(
 
 
 def _look_at_files(
-    manifest: Manifest,
-    found: Places,
-    usable: list[Clip],
-    by_split: Mapping[str, list[Clip]],
-    cache_root: Path,
-    jobs: int,
-    report: Report,
+    manifest: Manifest, sources: Mapping[str, Source], cache_root: Path, jobs: int, report: Report
 ) -> None:
-    sources = real.sources(manifest, found, usable)
     try:
         cache = frame_cache(cache_root, manifest.name, sources, _LOOK, jobs=jobs)
         report.undecodable = dict(cache.undecodable)
@@ -178,23 +176,22 @@ def _look_at_files(
     for name, key in keys.items():
         same[key].append(name)
     report.duplicates = [sorted(group) for group in same.values() if len(group) > 1]
-    for clips in by_split.values():
-        test = {clip.name for clip in clips if clip.part == "test"}
-        other = {clip.name for clip in clips} - test
-        for group in report.duplicates:
-            if test & set(group) and other & set(group) and group not in report.crossing:
-                report.crossing.append(group)
 
 
-def _look_at_packed(
-    manifest: Manifest,
-    found: Places,
-    usable: list[Clip],
-    by_split: Mapping[str, list[Clip]],
-    cache_root: Path,
-    jobs: int,
-    report: Report,
-) -> None:
+def _crossing(splits: Iterable[list[Clip]], duplicates: list[list[str]]) -> list[list[str]]:
+    """Those of the groups of equal files that are on both sides of test in any split."""
+    sides = [
+        ({c.name for c in clips if c.part == "test"}, {c.name for c in clips if c.part != "test"})
+        for clips in splits
+    ]
+    return [
+        group
+        for group in duplicates
+        if any(test & set(group) and other & set(group) for test, other in sides)
+    ]
+
+
+def _look_at_packed(found: Places, usable: list[Clip], report: Report) -> None:
     images = {}
     for part in PARTS:
         for file in {clip.file for clip in usable if clip.part == part}:
