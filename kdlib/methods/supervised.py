@@ -2,19 +2,9 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from kdlib.losses.multi_label import multi_label_cross_entropy
+from kdlib.losses.classification import classification_loss
 from kdlib.methods.base import Batch, Method, StepOutput
 from kdlib.models.classifier import VideoClassifier
-
-
-def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy against class indices (B,), or against multi-hot labels (B, K)."""
-    if labels.ndim == 2:
-        return multi_label_cross_entropy(logits, labels)
-    return F.cross_entropy(logits, labels)
 
 
 class Supervised(Method):

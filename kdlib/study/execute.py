@@ -95,7 +95,7 @@ def execute(
             "metrics.jsonl": "".join(json.dumps(row) + "\n" for row in history.epochs),
             "result.json": json.dumps(result, indent=1),
         },
-        traces={**traces, "labels": test.labels, "groups": test.groups},
+        traces={**traces, "labels": test.labels, "groups": test.groups, **method.traces()},
         student=last,
     )
 

@@ -1,7 +1,7 @@
 """Batches of clips on the device: videos, frames and augmentation, all drawn from a seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,6 +55,16 @@ def training_batches(
 def batches_per_epoch(videos: int, batch_size: int) -> int:
     """Full batches among so many videos; one smaller batch if there is no full one."""
     return max(videos // batch_size, 1)
+
+
+def plain_batches(
+    source: ClipSource, device: torch.device, batch_size: int = 64
+) -> Iterator[Batch]:
+    """All training videos in order, one clip each, at the test frames and the centre crop."""
+    one_view = replace(source, sampling=replace(source.sampling, views=1))
+    for index, clips in test_clips(one_view, batch_size, device):
+        labels = torch.from_numpy(source.videos.labels[index]).to(device, non_blocking=True)
+        yield Batch(clips[:, 0], labels, torch.from_numpy(index))
 
 
 def test_clips(

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,13 @@ import torch
 from torch import Tensor
 
 from kdlib.analysis.metrics import quality, video_logits
-from kdlib.methods.base import Method
-from kdlib.training.batches import ClipSource, batches_per_epoch, training_batches
+from kdlib.methods.base import Epoch, Method
+from kdlib.training.batches import (
+    ClipSource,
+    batches_per_epoch,
+    plain_batches,
+    training_batches,
+)
 from kdlib.training.evaluate import predict
 from kdlib.training.precision import check_bfloat16
 from kdlib.training.recipe import Recipe, make_optimizer, set_rate
@@ -28,8 +34,9 @@ State = dict[str, Tensor]
 class History:
     """What a training left behind.
 
-    epochs: a row an epoch: mean of every part of the loss, learning rate, seconds, samples, and
-        validation accuracy (mAP for multi-hot labels) where a validation split was given.
+    epochs: a row an epoch: mean of every part of the loss, learning rate, samples, seconds, those
+        of them before the first batch (the method's `before_epoch`), and validation accuracy (mAP
+        for multi-hot labels) where a validation split was given.
     best_epoch, best_state: the student of the best validation epoch, the earliest among equals.
     """
 
@@ -101,10 +108,16 @@ def _train_epoch(
     epoch: int,
 ) -> dict[str, float]:
     started, count, samples = time.perf_counter(), 0, 0
-    steps = batches_per_epoch(len(training.videos), recipe.batch_size)
+    device, size = fabric.device, recipe.batch_size
+    method: Method = module.module
+    indices = method.before_epoch(
+        Epoch(epoch, recipe.epochs, len(training.videos), partial(plain_batches, training, device))
+    )
+    prepared = time.perf_counter() - started
+    steps = batches_per_epoch(len(training.videos) if indices is None else len(indices), size)
     sums: dict[str, Tensor] = {}
     for batch in training_batches(
-        training, recipe.batch_size, seed=seed, epoch=epoch, device=fabric.device
+        training, size, seed=seed, epoch=epoch, device=device, indices=indices
     ):
         set_rate(optimizer, recipe, epoch + (count + 0.5) / steps)
         output = module.step(batch, epoch)
@@ -120,7 +133,13 @@ def _train_epoch(
     means = {name: float(value) / count for name, value in sums.items()}
     rate = optimizer.param_groups[0]["lr"]
     seconds = time.perf_counter() - started
-    return {**means, "learning_rate": rate, "seconds": seconds, "samples": float(samples)}
+    return {
+        **means,
+        "learning_rate": rate,
+        "seconds": seconds,
+        "seconds_before": prepared,
+        "samples": float(samples),
+    }
 
 
 def _copy(state: State) -> State:
@@ -149,7 +168,7 @@ def _restore(
 ) -> tuple[int, History]:
     state = torch.load(path, map_location=device, weights_only=True)
     method.student.load_state_dict(state["student"])
-    method.load_state_dict(state["own"], strict=False)
+    method.load_own_state(state["own"])
     optimizer.load_state_dict(state["optimizer"])
     best = _copy(state["best_state"])
     return len(state["epochs"]), History(state["epochs"], state["best_epoch"], best)

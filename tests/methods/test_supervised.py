@@ -1,7 +1,8 @@
 import torch
 
+from kdlib.losses.classification import classification_loss
 from kdlib.methods.base import Batch
-from kdlib.methods.supervised import build, classification_loss
+from kdlib.methods.supervised import build
 
 
 def test_single_label_is_minus_log_probability_of_the_label():

@@ -1,0 +1,71 @@
+"""Curriculum temperature KD (Li et al. 2023): the temperature is learnt, against the student."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdlib.losses.logit_kd import kd_loss
+from kdlib.methods.base import Distillation, Seen
+from kdlib.models.classifier import VideoClassifier
+
+
+class _Scaled(torch.autograd.Function):
+    """The value itself; its gradient times a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.factor * gradients[0], None
+
+
+class CurriculumTemperatureDistillation(Distillation):
+    """KD whose global temperature, 1 + 20 sigmoid(theta), learns to make the loss larger.
+
+    The curriculum: theta's gradient is reversed by a factor that goes from 0 to -1 over the first
+    `rise_epochs` epochs, along half a cosine.
+    """
+
+    rise_epochs: int
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A vector of one, because weight decay is for matrices.
+        self.theta = nn.Parameter(torch.ones(1))
+
+    def temperature(self, epoch: int) -> Tensor:
+        """The temperature (1,), with the reversed gradient of this epoch."""
+        share = min(epoch, self.rise_epochs) / self.rise_epochs
+        reversal = -(1 - math.cos(math.pi * share)) / 2
+        return 1 + 20 * torch.sigmoid(_Scaled.apply(self.theta, reversal))
+
+    def distillation(self, seen: Seen) -> Tensor:
+        """T^2 KL of each sample at the learnt temperature."""
+        return kd_loss(
+            seen.student_logits,
+            seen.teacher_logits,
+            temperature=self.temperature(seen.epoch),
+            reduction="none",
+        )
+
+
+def build(
+    student: VideoClassifier,
+    teachers: Sequence[VideoClassifier],
+    *,
+    label_weight: float = 0.1,
+    weight: float = 0.9,
+    rise_epochs: int = 10,
+) -> CurriculumTemperatureDistillation:
+    """CTKD with a global temperature, and the constants of its released code."""
+    method = CurriculumTemperatureDistillation(
+        student, teachers, label_weight=label_weight, weight=weight
+    )
+    method.rise_epochs = rise_epochs
+    return method

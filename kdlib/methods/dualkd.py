@@ -1,0 +1,99 @@
+"""A stand-in for DualKD (Wang et al. 2024, crowd counting), whose code and formulas are not public.
+
+The abstract names a student that starts from the teacher's global information, and a distillation
+from itself by an optimal-transport distance. SAKD's authors wrote their own version, which is not
+public either. Here: KD from the teacher, and transport from the student of the epoch before.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.sinkhorn import sinkhorn_loss
+from kdlib.methods.base import Batch, Distillation, Epoch, Seen, Terms
+from kdlib.models.classifier import VideoClassifier
+
+
+class DualDistillation(Distillation):
+    """label_weight * CE + weight * [T^2 KL(teacher || student) + self_weight * transport].
+
+    The transport is between the student's probabilities and its own of an epoch before; moving from
+    one class to another costs 1 - the cosine between the two rows of the teacher's last layer.
+    """
+
+    def __init__(
+        self,
+        student: VideoClassifier,
+        teachers: Sequence[VideoClassifier],
+        *,
+        label_weight: float,
+        weight: float,
+        temperature: float,
+        self_weight: float,
+    ) -> None:
+        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
+        self.temperature, self.self_weight = temperature, self_weight
+        self.previous = copy.deepcopy(student).requires_grad_(False).eval()
+        self._previous_logits: Tensor | None = None
+
+    def train(self, mode: bool = True) -> "DualDistillation":
+        """The student of the epoch before stays in eval mode."""
+        super().train(mode)
+        if hasattr(self, "previous"):
+            self.previous.eval()
+        return self
+
+    def before_epoch(self, epoch: Epoch) -> np.ndarray | None:
+        """Keep the student as it is now."""
+        self.previous.load_state_dict(self.student.state_dict())
+        return None
+
+    def terms(self, batch: Batch, epoch: int) -> Terms:
+        """As for every distillation; in the first epoch there is no student of an epoch before."""
+        with torch.no_grad():
+            self._previous_logits = self.previous(self.student_view(batch.clips)) if epoch else None
+        return super().terms(batch, epoch)
+
+    def distillation(self, seen: Seen) -> Tensor:
+        """KD and transport of each sample."""
+        loss = kd_loss(
+            seen.student_logits,
+            seen.teacher_logits,
+            temperature=self.temperature,
+            reduction="none",
+        )
+        if self._previous_logits is None:
+            return loss
+        rows = F.normalize(self.teacher.fc.weight, dim=1)
+        return loss + self.self_weight * sinkhorn_loss(
+            seen.student_logits,
+            self._previous_logits,
+            1 - rows @ rows.T,
+            temperature=self.temperature,
+            reduction="none",
+        )
+
+
+def build(
+    student: VideoClassifier,
+    teachers: Sequence[VideoClassifier],
+    *,
+    temperature: float = 4.0,
+    label_weight: float = 0.1,
+    weight: float = 0.9,
+    self_weight: float = 1.0,
+) -> DualDistillation:
+    """The stand-in, with KD's constants; self_weight is ours."""
+    return DualDistillation(
+        student,
+        teachers,
+        label_weight=label_weight,
+        weight=weight,
+        temperature=temperature,
+        self_weight=self_weight,
+    )

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from kdlib.losses.crosskd import align
+
+
+def test_by_hand():
+    """Student 0, 2 (mean 1, deviation sqrt 2); teacher 10, 16 (mean 13, deviation 3 sqrt 2)."""
+    found = align(torch.tensor([[0.0], [2.0]]), torch.tensor([[10.0], [16.0]]))
+    torch.testing.assert_close(found, torch.tensor([[10.0], [16.0]]), rtol=1e-5, atol=1e-4)
+
+
+def test_statistics_are_the_teachers_channel_by_channel():
+    torch.manual_seed(0)
+    student, teacher = torch.randn(9, 4), 5 * torch.randn(9, 4) + 3
+    found = align(student, teacher)
+    torch.testing.assert_close(found.mean(0), teacher.mean(0))
+    torch.testing.assert_close(found.std(0), teacher.std(0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(align(teacher, teacher), teacher, rtol=1e-4, atol=1e-4)
+
+
+def test_one_sample_and_constant_features_are_finite():
+    teacher = torch.randn(1, 4)
+    torch.testing.assert_close(align(torch.randn(1, 4), teacher), teacher)
+    constant = torch.ones(3, 4, requires_grad=True)
+    found = align(constant, torch.randn(3, 4))
+    assert torch.isfinite(found).all()
+
+
+def test_only_the_student_learns():
+    student = torch.randn(5, 4, requires_grad=True)
+    teacher = torch.randn(5, 4, requires_grad=True)
+    align(student, teacher).square().sum().backward()
+    assert student.grad.abs().sum() > 0
+    assert teacher.grad is None
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(2, 4\) must have one shape"):
+        align(torch.randn(2, 3), torch.randn(2, 4))

@@ -1,0 +1,160 @@
+"""What all base distillations promise, and what each one's loss is, by a second way."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from kdlib.errors import UserError
+from kdlib.losses.logit_kd import kd_loss
+from kdlib.methods import crosskd, ctkd, dkd, dualkd, gkd, kd
+from kdlib.methods.base import Batch, Epoch
+from kdlib.training.loop import fit
+from kdlib.training.recipe import Recipe
+
+METHODS = {"kd": kd, "dkd": dkd, "ctkd": ctkd, "crosskd": crosskd, "dualkd": dualkd, "gkd": gkd}
+OWN = {"ctkd": {"theta"}, "gkd": {"projection", "encoder", "decoder"}}
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(5)
+    return Batch(torch.randn(6, 3, 4, 16, 16), torch.arange(6) % 3, torch.arange(6))
+
+
+@pytest.fixture(params=METHODS)
+def name(request):
+    return request.param
+
+
+def make(name, tiny, **options):
+    return METHODS[name].build(tiny(), [tiny(1)], **options)
+
+
+def test_the_loss_is_the_mean_of_its_terms(name, tiny, batch):
+    method = make(name, tiny).eval()
+    terms, output = method.terms(batch, 0), method.step(batch, 0)
+    assert terms.cross_entropy.shape == terms.distillation.shape == (6,)
+    torch.testing.assert_close(output.loss, (terms.cross_entropy + terms.distillation).mean())
+    torch.testing.assert_close(output.logits, method.predict(batch.clips))
+    expected = 0.1 * F.cross_entropy(output.logits, batch.labels, reduction="none")
+    torch.testing.assert_close(terms.cross_entropy, expected)
+    teacher_map = method.teacher.features(batch.clips)
+    torch.testing.assert_close(terms.features, teacher_map.mean((2, 3, 4)))
+    assert not terms.features.requires_grad
+
+
+def test_only_the_student_and_what_is_the_methods_own_learn(name, tiny, batch):
+    method = make(name, tiny)
+    method.step(batch, 0)
+    method.before_epoch(Epoch(1, 4, 6, lambda: iter([batch])))
+    method.step(batch, 1).loss.backward()
+    learnt = {key.split(".")[0] for key, p in method.named_parameters() if p.grad is not None}
+    assert learnt == {"student"} | OWN.get(name, set())
+    assert not any(p.requires_grad for p in method.teachers.parameters())
+    method.train()
+    assert not any(module.training for module in method.teachers.modules())
+
+
+def test_the_teacher_stays_as_it_is_and_the_student_learns(name, tiny, source):
+    method = make(name, tiny)
+    before = {k: v.clone() for k, v in method.teachers.state_dict().items()}
+    recipe = Recipe(epochs=3, learning_rate=1e-2, batch_size=8)
+    history = fit(method, source, recipe, seed=0)
+    assert all(torch.equal(v, before[k]) for k, v in method.teachers.state_dict().items())
+    assert history.epochs[-1]["cross_entropy"] < history.epochs[0]["cross_entropy"]
+
+
+def test_one_sample_is_a_batch(name, tiny, batch):
+    method = make(name, tiny)
+    output = method.step(Batch(batch.clips[:1], batch.labels[:1], batch.indices[:1]), 1)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+
+
+def test_one_teacher(name, tiny):
+    with pytest.raises(UserError, match="method.teachers: it takes one, got 2"):
+        METHODS[name].build(tiny(), [tiny(1), tiny(2)])
+
+
+def logits(method, batch):
+    return method.predict(batch.clips), method.teacher(batch.clips)
+
+
+def test_kd_by_cross_entropy_and_entropy(tiny, batch):
+    method = make("kd", tiny, temperature=2.0, weight=0.5).eval()
+    student, teacher = logits(method, batch)
+    p = torch.softmax(teacher / 2, 1)
+    cross = -(p * torch.log_softmax(student / 2, 1)).sum(1)
+    entropy = -(p * torch.log(p)).sum(1)
+    found = method.terms(batch, 0).distillation
+    torch.testing.assert_close(found, 0.5 * 4 * (cross - entropy))
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_to_distil(tiny, batch):
+    for name in ("kd", "dkd", "ctkd", "dualkd", "crosskd"):
+        method = METHODS[name].build(tiny(1), [tiny(1)]).eval()
+        found = method.terms(batch, 0).distillation
+        torch.testing.assert_close(found, torch.zeros(6), rtol=0, atol=1e-4)
+
+
+def test_ctkd_starts_at_its_papers_temperature_and_turns_against_the_student(tiny, batch):
+    method = make("ctkd", tiny)
+    start = 1 + 20 / (1 + math.exp(-1))
+    assert float(method.temperature(0)) == pytest.approx(start)
+    assert start == pytest.approx(15.62, abs=0.01)
+    gradients = []
+    for epoch in (0, 5, 10, 40):
+        method.zero_grad()
+        method.step(batch, epoch).loss.backward()
+        gradients.append(float(method.theta.grad))
+    # The gradient of the loss itself, without reversal.
+    theta = torch.ones(1, requires_grad=True)
+    student, teacher = (x.detach() for x in logits(method.train(), batch))
+    loss = 0.9 * kd_loss(student, teacher, temperature=1 + 20 * torch.sigmoid(theta))
+    loss.backward()
+    assert gradients[0] == 0
+    assert gradients[1] == pytest.approx(-0.5 * float(theta.grad), rel=1e-3)
+    assert gradients[2] == gradients[3] == pytest.approx(-float(theta.grad), rel=1e-3)
+
+
+def test_crosskd_goes_through_the_teachers_head_with_gradient(tiny, batch):
+    method = make("crosskd", tiny)
+    student = method.student.features(batch.clips).mean((2, 3, 4))
+    teacher = method.teacher.features(batch.clips).mean((2, 3, 4))
+    aligned = (student - student.mean(0)) / (student.std(0) + 1e-6) * teacher.std(0)
+    crossed = (aligned + teacher.mean(0)) @ method.teacher.fc.weight.T + method.teacher.fc.bias
+    expected = 0.9 * kd_loss(crossed, method.teacher(batch.clips), temperature=4.0)
+    terms = method.terms(batch, 0)
+    torch.testing.assert_close(terms.distillation.mean(), expected)
+    # SAKD's released code loses this gradient: its distillation trains nothing.
+    terms.distillation.mean().backward()
+    assert sum(float(p.grad.abs().sum()) for p in method.student.backbone.parameters()) > 0
+
+
+def test_crosskd_needs_features_of_one_size(tiny):
+    from kdlib import models
+
+    with pytest.raises(UserError, match="the student has 16 features and the teacher 32"):
+        crosskd.build(tiny(), [models.build("tsn", 3, width=8)])
+
+
+def test_dualkd_learns_from_the_student_of_the_epoch_before(tiny, batch):
+    method = make("dualkd", tiny, self_weight=10.0).eval()
+    student, teacher = logits(method, batch)
+    only_kd = 0.9 * kd_loss(student, teacher, temperature=4.0, reduction="none")
+    torch.testing.assert_close(method.terms(batch, 0).distillation, only_kd)
+    with torch.no_grad():
+        method.student.fc.bias += torch.tensor([2.0, 0.0, -2.0])
+    apart = method.terms(batch, 1).distillation
+    method.before_epoch(Epoch(1, 4, 6, lambda: iter([batch])))
+    together = method.terms(batch, 1).distillation
+    assert (together < apart).all()
+
+
+def test_gkd_s_auto_encoder_learns_to_rebuild_the_teachers_features(tiny, source):
+    method = make("gkd", tiny, label_weight=0.0)
+    recipe = Recipe(epochs=30, learning_rate=1e-2, batch_size=24)
+    history = fit(method, source, recipe, seed=0)
+    assert history.epochs[-1]["distillation"] < 0.7 * history.epochs[0]["distillation"]
