@@ -40,7 +40,8 @@ def build(
 ) -> DecoupledDistillation:
     """DKD with the constants of SAKD's released code.
 
-    mdistiller has label_weight 1, alpha 1 and beta 8. Its warm-up of the term is left out: in SAKD's code it has no effect.
+    mdistiller has label_weight 1, alpha 1 and beta 8. Its warm-up of the term is left out, as it
+    has no effect in SAKD's code.
     """
     method = DecoupledDistillation(student, teachers, label_weight=label_weight, weight=1.0)
     method.alpha, method.beta, method.temperature = alpha, beta, temperature
