@@ -66,6 +66,7 @@ class Method(nn.Module):
         self.student: VideoClassifier = student
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.resolution = resolution
+        self.train()
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """The loss of one batch, epochs counted from 0."""
