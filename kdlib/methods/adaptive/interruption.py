@@ -1,0 +1,74 @@
+"""Interrupted clips: frames (of images: patches) dropped at first, shuffled later in training."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdlib.errors import UserError
+
+Rate = Literal["polynomial", "linear", "cosine"]
+
+
+def interruption_rate(kind: Rate, epoch: float, epochs: int) -> float:
+    """beta(n) in 0..1 at epoch n from 0 of N: SAKD's appendix, legend of Figure 1.
+
+    polynomial 1 - (1 - n / N)^0.9, linear n / N, cosine (1 - cos(pi n / N)) / 2.
+    """
+    share = min(epoch / epochs, 1.0)
+    if kind == "polynomial":
+        return 1 - (1 - share) ** 0.9
+    return share if kind == "linear" else 0.5 * (1 - math.cos(math.pi * share))
+
+
+def drops(rate: float, threshold: float) -> bool:
+    """Whether a rate means dropped frames; else they are shuffled."""
+    return rate < threshold or (rate == threshold == 1)
+
+
+def interrupt(
+    clips: Tensor,
+    rate: float,
+    threshold: float,
+    generator: torch.Generator | None = None,
+    *,
+    patches: int = 4,
+) -> Tensor:
+    """Interrupted copies of normalised clips (B, C, T, H, W).
+
+    Below the threshold floor(rate * T) frames of each clip are set to 0, the mean colour; from it
+    on, T // 2 random frames change places with the others, in pairs (of an odd T the last of the
+    others stays). The indices are drawn for each clip; the released code draws one set for a batch.
+
+    An image (T = 1) is cut into patches x patches squares, which are treated as frames: SAKD says
+    that it treats images, not how. UserError if they do not fit.
+    """
+    if clips.shape[2] > 1:
+        return _interrupt_parts(clips, rate, threshold, generator)
+    height, width = clips.shape[3:]
+    if height % patches or width % patches:
+        raise UserError(f"patches: {patches} x {patches} do not fit an image of {width}x{height}")
+    squares = clips[:, :, 0].unflatten(3, (patches, -1)).unflatten(2, (patches, -1))
+    # (B, C, rows, h, columns, w) -> (B, C, rows * columns, h, w)
+    parts = squares.transpose(3, 4).flatten(2, 3)
+    parts = _interrupt_parts(parts, rate, threshold, generator)
+    squares = parts.unflatten(2, (patches, patches)).transpose(3, 4)
+    return squares.reshape(clips.shape)
+
+
+def _interrupt_parts(
+    parts: Tensor, rate: float, threshold: float, generator: torch.Generator | None
+) -> Tensor:
+    batch, _, count = parts.shape[:3]
+    order = torch.rand(batch, count, generator=generator).argsort(1).to(parts.device)
+    if drops(rate, threshold):
+        dropped = torch.zeros(batch, count, dtype=torch.bool, device=parts.device)
+        dropped.scatter_(1, order[:, : math.floor(rate * count)], True)
+        return parts.masked_fill(dropped[:, None, :, None, None], 0)
+    half = count // 2
+    chosen, rest = order[:, :half], order[:, half:].sort(1).values[:, :half]
+    source = torch.arange(count, device=parts.device).repeat(batch, 1)
+    source.scatter_(1, chosen, rest).scatter_(1, rest, chosen)
+    rows = torch.arange(batch, device=parts.device)[:, None]
+    return parts.transpose(1, 2)[rows, source].transpose(1, 2)
