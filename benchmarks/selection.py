@@ -1,15 +1,15 @@
-"""Selection by quality and diversity: seconds, memory and objective at the papers' sizes, one thread.
+"""Selection by quality and diversity: seconds, memory and objective at the sizes of data sets.
 
     python -m benchmarks.selection [--kinetics] [--dense]
 
 Features (N, 512) of random directions whose scale falls off, as pooled features' does; a tenth of N
-is selected. --kinetics adds N = 234,619 (minutes); --dense adds greedy selection on the whole N x N
-kernel at N = 10,000, which the exact picks are held against in float64.
+is selected, by one thread. --kinetics adds N = 234,619 (minutes); --dense adds greedy selection on
+the whole N x N kernel at N = 10,000, which the exact picks are held against.
 """
 
 import argparse
+import gc
 import math
-import resource
 import time
 from collections.abc import Callable
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdlib.methods.adaptive.selection import EPS, greedy_map, objective, stochastic_map
+from kdlib.training.memory import peak_memory, reset_peak_memory
 
 SIZE, DIVERSITY = 512, 0.5
 
@@ -47,10 +48,13 @@ def dense_greedy(features: Tensor, quality: Tensor, k: int) -> Tensor:
     return torch.tensor(chosen)
 
 
-def timed(function: Callable[[], Tensor]) -> tuple[float, Tensor]:
+def timed(function: Callable[[], Tensor]) -> tuple[float, int, Tensor]:
+    """Seconds, the most memory of the process meanwhile in bytes, and what was found."""
+    gc.collect()
+    reset_peak_memory("cpu")
     started = time.perf_counter()
     found = function()
-    return time.perf_counter() - started, found
+    return time.perf_counter() - started, peak_memory("cpu"), found
 
 
 def main() -> None:
@@ -79,7 +83,7 @@ def main() -> None:
             methods["dense"] = lambda f=features, q=quality, k=k: dense_greedy(f, q, k)
         picks = {}
         for name, method in methods.items():
-            took, picks[name] = timed(method)
+            took, peak, picks[name] = timed(method)
             rows.append(
                 {
                     "N": f"{count:,}",
@@ -90,7 +94,7 @@ def main() -> None:
                     "objective": round(
                         objective(features, quality, picks[name], diversity=DIVERSITY), 1
                     ),
-                    "peak MB so far": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                    "peak MB": peak // 1_000_000,
                 }
             )
         if "dense" in picks:

@@ -7,15 +7,15 @@ from kdlib.models.classifier import Probability, VideoClassifier
 
 
 def conv3d_stage(
-    channels_in: int, channels: int, *, kernel_t: int = 3, stride_t: int = 1
+    channels_in: int, channels: int, *, kernel_t: int = 3, stride_t: int = 1, stride: int = 2
 ) -> nn.Sequential:
-    """Convolution kernel_t x 3 x 3 of stride (stride_t, 2, 2), batch norm, ReLU."""
+    """Convolution kernel_t x 3 x 3 of stride (stride_t, stride, stride), batch norm, ReLU."""
     return nn.Sequential(
         nn.Conv3d(
             channels_in,
             channels,
             (kernel_t, 3, 3),
-            stride=(stride_t, 2, 2),
+            stride=(stride_t, stride, stride),
             padding=(kernel_t // 2, 1, 1),
             bias=False,
         ),

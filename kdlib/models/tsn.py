@@ -28,7 +28,7 @@ def conv_stage(channels_in: int, channels: int) -> nn.Sequential:
 
 def build(
     classes: PositiveInt,
-    backbone: Literal["micro", "resnet18", "resnet50", "resnet152"] = "micro",
+    backbone: Literal["micro", "resnet18", "resnet34", "resnet50", "resnet152"] = "micro",
     width: PositiveInt = 16,
     dropout: Probability = 0.0,
 ) -> VideoClassifier:
