@@ -5,7 +5,9 @@ makes it, and the signature of `build` says which options there are.
 """
 
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
 
 from kdlib.errors import UserError, unknown
 
@@ -20,6 +22,15 @@ def check(name: str) -> str:
     if name not in names():
         raise unknown("method.name", name, names())
     return name
+
+
+def passes(name: str, options: Mapping[str, Any]) -> tuple[float, float]:
+    """The shares of its training clips that an epoch of a method trains on, and only looks at.
+
+    All and none, unless the method's module says otherwise by a function `passes(options)`.
+    """
+    module = import_module(f"{__name__}.{check(name)}")
+    return module.passes(options) if hasattr(module, "passes") else (1.0, 0.0)
 
 
 def unknown_option(method: str, option: str, allowed: Iterable[str]) -> UserError:

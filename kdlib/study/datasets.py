@@ -51,7 +51,7 @@ class Datasets:
         return self.root
 
     def keys(self, specs: Iterable[RunSpec]) -> dict[str, str]:
-        """The key of each data set, by `DataSpec.source`, of these runs and their teachers."""
+        """The key of each data set, by `DataSpec.source`, of these runs and all they need."""
         used = sorted(_used(specs), key=str)
         return {data.source: self.key(data.name, data.split) for data in used}
 
@@ -76,5 +76,5 @@ def _used(specs: Iterable[RunSpec]) -> list[DataSpec]:
     found: dict[str, DataSpec] = {}
     for spec in specs:
         found[spec.data.source] = spec.data
-        found |= {data.source: data for data in _used(spec.method.teachers)}
+        found |= {data.source: data for data in _used(spec.needs)}
     return list(found.values())

@@ -63,14 +63,14 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
         else:
             outcome.failed[key] = f"{run.spec.title}: {failure}"
             tqdm.write(f"kdlib: failed: {outcome.failed[key]}")
-            for orphan in [k for k, other in unfinished.items() if key in other.teachers]:
+            for orphan in [k for k, other in unfinished.items() if key in other.needs]:
                 finish(orphan, "its teacher failed")
         count = len(outcome.done) + len(outcome.failed)
         bar.set_description_str(f"{count}/{count + len(unfinished)} runs")
 
     while unfinished:
         for worker in workers:
-            ready = (k for k, run in waiting.items() if not unfinished.keys() & set(run.teachers))
+            ready = (k for k, run in waiting.items() if not unfinished.keys() & set(run.needs))
             if worker.run is None and (key := next(ready, None)) is not None:
                 worker.give(waiting.pop(key))
         active = {worker.connection: worker for worker in workers if worker.run is not None}

@@ -37,17 +37,23 @@ def execute(
     key: str,
     store: RunStore,
     videos: Mapping[str, Videos],
-    teachers: Sequence[RunRecord],
+    needed: Sequence[RunRecord],
     *,
     device: str = "cpu",
     progress: Callable[[int], None] = lambda epoch: None,
 ) -> RunRecord:
-    """Train and test `spec` on its data's splits and write the record under `key`."""
+    """Train and test `spec` on its data's splits and write the record under `key`.
+
+    needed: the records of `spec.needs`, in this order.
+    """
     started, cpu_started = time.perf_counter(), time.process_time()
     reset_peak_memory(device)
     torch.manual_seed(spec.seed)
     # Before the teachers, which draw random numbers too: one seed, one start, whatever the method.
     student = models.build(spec.model.name, len(videos["train"].classes), **spec.model.options)
+    teachers = needed[: len(spec.method.teachers)]
+    if spec.start:
+        start_from(student, needed[-1], same_data=spec.start.data == spec.data)
     method = build_method(spec, student, [teacher.student() for teacher in teachers])
     sources = {name: clip_source(split, spec.data, name) for name, split in videos.items()}
     validation = sources["validation"] if len(videos["validation"]) else None
@@ -112,6 +118,14 @@ def build_method(
     return module.build(student, teachers, **spec.method.options)
 
 
+def start_from(student: VideoClassifier, record: RunRecord, *, same_data: bool) -> None:
+    """Give the student the last weights of a run; without its last layer if its data differ."""
+    weights = record.student().state_dict()
+    if not same_data:
+        weights = {name: w for name, w in weights.items() if not name.startswith("fc.")}
+    student.load_state_dict(weights, strict=same_data)
+
+
 def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
     """How a data spec draws clips from a split: augmented for training only."""
     sampling = Sampling(data.sampling, data.frames, stride=data.stride, views=data.views)
@@ -168,6 +182,11 @@ def environment(device: str) -> dict[str, Any]:
 
 def check(spec: RunSpec) -> None:
     """Refuse a spec whose model or method cannot be built, by building both without memory."""
+    if spec.start and spec.start.model != spec.model:
+        raise UserError(
+            f"start: {spec.title} starts from a {spec.start.model.name} with other options; "
+            "a student takes the weights of its own model only"
+        )
     try:
         with torch.device("meta"):
             student, *teachers = (

@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from kdlib import models
+from kdlib import methods, models
 from kdlib.data import manifest
 from kdlib.models.cost import macs
 from kdlib.study.execute import check
@@ -20,21 +20,21 @@ OVERHEAD_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Planned:
-    """A run to do: its key, the keys of its teachers, and its work in multiply-accumulates."""
+    """A run to do: its key, the keys of `spec.needs`, and its work in multiply-accumulates."""
 
     spec: RunSpec
     key: str
-    teachers: tuple[str, ...]
+    needs: tuple[str, ...]
     work: float
 
 
 def plan(
     specs: Iterable[RunSpec], store: RunStore, device: str, data_keys: Mapping[str, str]
 ) -> tuple[list[Planned], int]:
-    """The runs these specs still need, teachers before students, and how many are in the store.
+    """The runs these specs still need, each after what it needs, and how many are in the store.
 
-    A teacher is wanted only where a missing run needs it. Every missing spec is checked first, so
-    that an impossible one is refused before anything trains.
+    A teacher or a start is wanted only where a missing run needs it. Every missing spec is checked
+    first, so that an impossible one is refused before anything trains.
     """
     missing: dict[str, Planned] = {}
     found: set[str] = set()
@@ -47,8 +47,8 @@ def plan(
             found.add(key)
             return key
         check(spec)
-        teachers = tuple(visit(teacher) for teacher in spec.method.teachers)
-        missing[key] = Planned(spec, key, teachers, work(spec))
+        needs = tuple(visit(needed) for needed in spec.needs)
+        missing[key] = Planned(spec, key, needs, work(spec))
         return key
 
     wanted = {visit(spec) for spec in specs}
@@ -64,7 +64,8 @@ def work(spec: RunSpec) -> float:
         for teacher in spec.method.teachers
     )
     clips = spec.recipe.epochs * training_videos(spec.data)
-    return clips * (3.0 * student + teachers)
+    trained, looked_at = methods.passes(spec.method.name, spec.method.options)
+    return clips * (trained * (3.0 * student + teachers) + looked_at * (student + teachers))
 
 
 def training_videos(data: DataSpec) -> int:

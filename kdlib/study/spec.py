@@ -70,7 +70,11 @@ class MethodSpec:
 
 @dataclass(frozen=True, config=_CONFIG)
 class RunSpec:
-    """One training run, fully determined. Two equal specs are one run."""
+    """One training run, fully determined. Two equal specs are one run.
+
+    start: a run of the same model whose last weights the student starts from (pre-training); its
+        last layer starts anew if that run had other data.
+    """
 
     data: DataSpec
     model: ModelSpec
@@ -78,6 +82,12 @@ class RunSpec:
     method: MethodSpec = Field(default_factory=MethodSpec)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    start: "RunSpec | None" = None
+
+    @property
+    def needs(self) -> tuple["RunSpec", ...]:
+        """The runs that must be there first: teachers, then the one to start from."""
+        return self.method.teachers + ((self.start,) if self.start else ())
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space."""

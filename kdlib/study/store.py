@@ -139,7 +139,7 @@ class RunStore:
 
 
 def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
-    """The run's identity: spec, device type, data, code and the teachers' identities.
+    """The run's identity: spec, device type, data, code and the identities of what it needs.
 
     data_keys: by `DataSpec.source`, the key of the bytes (`kdlib.study.datasets.Datasets.keys`).
     """
@@ -156,7 +156,7 @@ def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
                 f"kdlib.models.{spec.model.name}",
             ]
         ),
-        "teachers": [run_key(teacher, device, data_keys) for teacher in spec.method.teachers],
+        "needs": [run_key(needed, device, data_keys) for needed in spec.needs],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 

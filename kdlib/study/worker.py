@@ -38,15 +38,15 @@ def _attempt(
         with store.lock(run.key).acquire(timeout=0):
             if store.find(run.key) is not None:
                 return DONE, ""
-            teachers = [store.find(key) for key in run.teachers]
-            if None in teachers:
-                return FAILED, "its teacher is not in the store"
+            needed = [store.find(key) for key in run.needs]
+            if None in needed:
+                return FAILED, "a run that it needs is not in the store"
             execute(
                 run.spec,
                 run.key,
                 store,
                 datasets.load(run.spec.data),
-                [teacher for teacher in teachers if teacher is not None],
+                [record for record in needed if record is not None],
                 device=device,
                 progress=lambda epoch: connection.send((EPOCH, str(epoch))),
             )

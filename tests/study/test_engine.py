@@ -12,6 +12,7 @@ import time
 import pytest
 import torch
 
+from kdlib.errors import UserError
 from kdlib.methods.supervised import Supervised
 from kdlib.study.engine import run_all
 from kdlib.study.execute import clip_source
@@ -46,6 +47,30 @@ def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, 
     assert torch.allclose(again, torch.from_numpy(record.traces["logits_last"]).float(), atol=1e-2)
     small = [f for f in record.path.iterdir() if f.name != "student.safetensors"]
     assert sum(file.stat().st_size for file in small) < 2e6
+
+
+def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec, store):
+    """All of them; but for the last layer, where that run had other data."""
+    first = make_spec(seed=5)
+    other = dataclasses.replace(first, data=dataclasses.replace(first.data, seed=3))
+
+    def still(start):
+        recipe = dataclasses.replace(first.recipe, learning_rate=1e-12)
+        return dataclasses.replace(make_spec(), recipe=recipe, start=start)
+
+    for start, fresh in ((first, set()), (other, {"fc.weight", "fc.bias"})):
+        runs = planned(still(start))[0]
+        assert [run.spec for run in runs] == [start, still(start)]
+        go(still(start))
+        before, after = (dict(store.find(run.key).student().named_parameters()) for run in runs)
+        differing = {name for name in before if not torch.allclose(before[name], after[name])}
+        assert differing == fresh
+
+
+def test_a_start_of_another_model_is_refused(planned, make_spec):
+    spec = dataclasses.replace(make_spec(), start=make_spec(width=8))
+    with pytest.raises(UserError, match="starts from a tsn with other options"):
+        planned(spec)
 
 
 def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_spec, store):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def test_keys_follow_spec_device_data_and_teachers(make_spec):
         run_key(make_spec(), "cpu", {"generated/detail12": "generator 2"}),
         run_key(make_spec(teacher=teacher), "cpu", data),
         run_key(make_spec(teacher=make_spec(seed=1)), "cpu", data),
+        run_key(replace(make_spec(), start=make_spec(seed=1)), "cpu", data),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert run_key(make_spec(), "cuda:1", data) == run_key(make_spec(), "cuda", data)

@@ -5,10 +5,10 @@ That says how much the teacher counts for the sample, and which samples are trai
 that differ from each other. `Settings` says what the paper leaves open, and what was chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -222,6 +222,12 @@ def scaled(values: Tensor) -> Tensor:
     if not torch.isfinite(high - low):
         raise UserError("selection: the difficulty holds NaN or infinite values")
     return (values - low) / (high - low) if high > low else torch.zeros_like(values)
+
+
+def passes(options: Mapping[str, Any]) -> tuple[float, float]:
+    """The shares of the training clips that an epoch trains on, and that it evaluates."""
+    given = Settings(**{name: options[name] for name in ("ratio", "interval") if name in options})
+    return given.ratio, 1 / given.interval
 
 
 def build(

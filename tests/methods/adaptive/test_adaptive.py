@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from kdlib import methods
 from kdlib.errors import UserError
 from kdlib.methods import adaptive, kd
 from kdlib.methods.adaptive import scaled, selection_probability
@@ -186,3 +187,9 @@ def test_losses_that_are_not_finite_are_named():
 def test_probabilities():
     found = selection_probability(torch.tensor([0, 1, 3]))
     torch.testing.assert_close(found, torch.tensor([1, 1 / 2, 1 / 4]) / 1.75)
+
+
+def test_an_epoch_s_passes_for_the_estimate_of_its_time():
+    assert methods.passes("kd", {}) == (1.0, 0.0)
+    assert methods.passes("adaptive", {}) == (0.1, 1.0)
+    assert methods.passes("adaptive", {"ratio": 0.5, "interval": 5}) == (0.5, 0.2)
