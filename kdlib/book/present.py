@@ -31,7 +31,7 @@ def show(chapter: Chapter, artifact: str) -> HTML:
         elsewhere = reference.references(chapter.setting)
         value, notes = reference.with_columns(value, artifact, elsewhere)
     body = figure(value, title) if isinstance(value, Figure) else table(value)
-    text = " ".join(html.escape(part) for part in (title, *notes))
+    text = ". ".join(html.escape(part.removesuffix(".")) for part in (title, *notes))
     caption = f"<figcaption>{text} <code>{html.escape(artifact)}</code></figcaption>"
     return HTML(f'<figure class="kd-artifact">{body.data}{caption}</figure>')
 

@@ -128,7 +128,7 @@ def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str
 def with_columns(
     value: pd.DataFrame, artifact: str, references: Sequence[Reference]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """A results table with the columns `SHOWN` from elsewhere, and a note on each source.
+    """A results table with the columns `SHOWN` from elsewhere before its `n`, and notes on them.
 
     Rows are matched by the columns before the first of `SHOWN`, which name them.
     """
@@ -136,7 +136,7 @@ def with_columns(
     columns = list(value.columns)
     if SHOWN[0] not in columns:
         return value, notes
-    names = columns[: columns.index(SHOWN[0])]
+    value, names = value.copy(), columns[: columns.index(SHOWN[0])]
     keys = pd.MultiIndex.from_frame(value[names].astype(str))
     for reference in references:
         path = reference.folder / f"{artifact}.csv"
@@ -146,8 +146,9 @@ def with_columns(
         theirs = theirs.set_index(pd.MultiIndex.from_frame(theirs[names])).reindex(keys)
         if theirs[SHOWN[0]].isna().all():
             continue
-        more = {f"{reference.short}|{column}": theirs[column].to_numpy() for column in SHOWN}
-        value = value.assign(**more)
+        place = list(value.columns).index("n") if "n" in value.columns else len(value.columns)
+        for offset, column in enumerate(SHOWN):
+            value.insert(place + offset, f"{reference.short}|{column}", theirs[column].to_numpy())
         about = reference.about
         notes.append(
             f"{reference.short}: reference results on real clips, profile {about['profile']}, "
