@@ -59,13 +59,14 @@ def build(
     classes: PositiveInt,
     backbone: Literal["micro", "swin3d_t", "swin3d_s", "swin3d_b"] = "micro",
     width: PositiveInt = 24,
+    blocks: PositiveInt = 2,
     dropout: Probability = 0.0,
     drop_path: Probability = 0.1,
 ) -> VideoClassifier:
     """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
 
-    backbone: "micro" has a convolutional stem, two stages of two blocks, windows of 2 x 3 x 3
-        tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others
+    backbone: "micro" has a convolutional stem, stages of 2 and of `blocks` blocks, windows of
+        2 x 3 x 3 tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the others
         have linear patches, four stages, a map of H / 32 and torchvision's names, so that its
         weights load into `.backbone`.
     dropout: ResKD's recipe has 0.5.
@@ -73,11 +74,11 @@ def build(
         `train()`, hence also in a teacher that ResKD keeps in train mode.
     """
     if backbone == "micro":
-        maps = SwinMaps(width, [2, 2], [1, 2], [2, 3, 3], drop_path)
+        maps = SwinMaps(width, [2, blocks], [1, 2], [2, 3, 3], drop_path)
         maps.patch_embed = ConvolutionalStem(width)
         return VideoClassifier(maps, 2 * width, classes, dropout)
-    if width != 24:
-        raise UserError(f"swin3d.width: {backbone} has its own width; leave width out")
+    if (width, blocks) != (24, 2):
+        raise UserError(f"swin3d.width: {backbone} has its own width and blocks; leave them out")
     embed, depths, heads, window = SIZES[backbone]
     maps = SwinMaps(embed, depths, heads, window, drop_path)
     return VideoClassifier(maps, maps.num_features, classes, dropout)

@@ -106,30 +106,27 @@ def build(
     classes: PositiveInt,
     backbone: Literal["micro", "r50_f8s8", "r101_f32s2"] = "micro",
     width: PositiveInt = 16,
-    pooled: tuple[PositiveInt, PositiveInt] = (2, 2),
+    pooled: PositiveInt = 2,
     dropout: Probability = 0.0,
 ) -> VideoClassifier:
     """TPN on clips of any length; its map is (B, C, T', H / 8, W / 8), the ResNets' / 32.
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels; the last two make the
         pyramid. The others are named as in SAKD's Table 3: ResNet-50 on 8 frames, ResNet-101 on 32.
-    pooled: frames that the micro network's pyramid pools into one, of the lower and the upper
-        stage; the second is a multiple of the first.
+    pooled: frames that the micro network's pyramid pools into one, in both stages.
     dropout: TPN's own is 0.5.
 
     The released code trains with a second classifier on the lower stage; it is left out here.
     """
-    if pooled[1] % pooled[0]:
-        raise UserError(f"tpn.pooled: the second a multiple of the first, not {pooled}")
     if backbone == "micro":
         channels = 4 * width
         lower = nn.Sequential(
             conv3d_stage(3, width, kernel_t=1), conv3d_stage(width, 2 * width, kernel_t=1)
         )
-        pyramid = TemporalPyramid(channels, pooled, math.gcd(channels // 2, 8))
+        pyramid = TemporalPyramid(channels, (pooled, pooled), math.gcd(channels // 2, 8))
         stages = PyramidOnStages(lower, conv3d_stage(2 * width, channels), pyramid)
         return VideoClassifier(stages, channels, classes, dropout)
-    if (width, pooled) != (16, (2, 2)):
+    if (width, pooled) != (16, 2):
         raise UserError(f"tpn: {backbone} has its own width and pooled frames")
     depth, own_pooled = SIZES[backbone]
     stem, *stages_ = _resnet(depth)

@@ -1,0 +1,74 @@
+"""What the printed tables say of each other, and the recipes."""
+
+import pandas as pd
+
+from book.adaptive.runs import VIDEO, Runs
+from book.adaptive.tables import published
+from kdlib.study.chapter import Records
+
+# The default setting as each ablation prints it.
+_DEFAULT = {6: "0.5", 7: "0.1", 8: "Poly", 9: "Poly", 10: "5", 11: "5", 12: "GT+Teac.",
+            13: "GT+Teac.", 14: "0.5", 15: "0.5"}  # fmt: skip
+_KD, _CROSS = (8, 10, 12, 14), (6, 7, 9, 11, 13, 15)
+
+
+def table(records: Records) -> pd.DataFrame:
+    """A row a finding: one setting with several values, deltas that do not add up."""
+    return pd.DataFrame([*_defaults(), *_deltas()])
+
+
+def _defaults() -> list[dict[str, str]]:
+    """Cells of the default setting whose values differ between the tables of one base method."""
+    rows = []
+    for base, numbers in (("KD", _KD), ("CrossKD", _CROSS)):
+        values: dict[str, dict[int, str]] = {}
+        for number in numbers:
+            printed = published(number)
+            row = printed[printed.iloc[:, 0] == _DEFAULT[number]].iloc[0]
+            for column in printed.columns[1:]:
+                if "Time" not in column:
+                    values.setdefault(column.title(), {})[number] = row[column]
+        for column, found in values.items():
+            if len(set(found.values())) > 1:
+                said = ", ".join(f"{value} (Table {n})" for n, value in found.items())
+                name = (
+                    column.replace("|", ", ").replace("Ucf101", "UCF101").replace("Cifar", "CIFAR")
+                )
+                rows.append({"what": f"default setting, {base}, {name}", "printed": said})
+    return rows
+
+
+def _deltas() -> list[dict[str, str]]:
+    """Deltas of Table 4 that are not the difference of the two cells they stand for."""
+    printed = published(4)
+    rows = []
+    for metric in ("Top-1", "Top-5", "hrs"):
+        value, delta = (f"ResNet34→ResNet18|{metric}{end}" for end in ("", " Δ"))
+        for method, group in printed.groupby("Method", sort=False):
+            if method == "-":
+                continue
+            vanilla = float(group[group.Type == "Vani."][value].iloc[0])
+            for row in group[group.Type != "Vani."].to_dict("records"):
+                stated = float(row[delta].removesuffix("h"))
+                found = float(row[value]) - vanilla
+                if abs(stated - found) > 0.005:
+                    rows.append(
+                        {
+                            "what": f"Table 4, {method} {row['Type']}, {metric} Δ",
+                            "printed": f"{row[delta]}, but {row[value]} − {vanilla} = {found:+.2f}",
+                        }
+                    )
+    return rows
+
+
+def recipes(runs: Runs, records: Records) -> pd.DataFrame:
+    """Table 2 as printed, and the batch size and epochs of every row here."""
+    ours = [
+        {
+            "Model": f"{name}, here",
+            "batch size": str(runs.recipe(1).batch_size),
+            "epochs": str(runs.epochs(name)),
+        }
+        for name in VIDEO
+    ]
+    return pd.concat([published(2), pd.DataFrame(ours)], ignore_index=True).fillna("–")

@@ -1,0 +1,252 @@
+"""The tables of the adaptive chapter: ours beside what was printed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from book.adaptive.runs import STAND_INS
+from kdlib import models
+from kdlib.data import manifest
+from kdlib.data.generated.spec import TASKS
+from kdlib.models.cost import cost
+from kdlib.study import tables
+from kdlib.study.chapter import Records
+from kdlib.study.store import RunRecord
+
+PUBLISHED = Path(__file__).parent / "published"
+
+
+def published(number: int) -> pd.DataFrame:
+    """A table of the appendix as printed, all cells text."""
+    return pd.read_csv(PUBLISHED / f"table-{number:02}.csv", dtype=str)
+
+
+def top1(records: Sequence[RunRecord]) -> float:
+    """Mean top-1 in per cent of the last epoch."""
+    return float(tables.accuracies(records).mean())
+
+
+def top5(records: Sequence[RunRecord]) -> float:
+    """Mean top-5 in per cent of the last epoch."""
+    return float(np.mean([100 * record.result["last"]["video_top5"] for record in records]))
+
+
+def epoch_seconds(record: RunRecord) -> float:
+    """Mean seconds of an epoch, selection included, without the first, which warms up.
+
+    Where samples are selected every few epochs, whole cycles are counted.
+    """
+    interval = int(record.spec.method.options.get("interval", 1))
+    seconds = record.history.seconds
+    kept = seconds.iloc[interval:] if len(seconds) > interval else seconds
+    return float(kept.iloc[: len(kept) // interval * interval or None].mean())
+
+
+def data_table(records: Records) -> pd.DataFrame:
+    """Table 1: what was printed, what the manifests have, and where they differ."""
+    names = {
+        "UCF101": "ucf101",
+        "Kinetics-400": "kinetics400",
+        "Sth-Sth v2": "ssv2",
+        "CIFAR-100": "cifar100",
+        "ImageNet": "imagenet",
+    }
+    why = {
+        "Kinetics-400": "the paper counts the clips it could download",
+        "ImageNet": "the paper rounds",
+    }
+    rows = []
+    for printed in published(1).itertuples(index=False):
+        found = manifest.load(names[printed[0]])
+        counts = dict(found.official)
+        if "train" not in counts:
+            counts = dict(found.splits["split1"])
+        for part, place in (("train", 2), ("validation", 4), ("test", 6)):
+            ours, theirs = counts.get(part), printed[place].replace(",", "")
+            if ours is None and theirs == "-":
+                continue
+            differs = str(ours or "-") != theirs
+            rows.append(
+                {
+                    "data set": printed[0],
+                    "part": part,
+                    "classes": f"{found.class_count:,}",
+                    "manifest": "–" if ours is None else f"{ours:,}",
+                    "paper": printed[place],
+                    "why they differ": _reason(printed[0], part, ours, why) if differs else "",
+                }
+            )
+    for task in ("mix12", "image"):
+        rows.append(
+            {
+                "data set": f"generated/{task}",
+                "part": "any number",
+                "classes": f"{len(TASKS[task])}",
+                "manifest": "–",
+                "paper": "–",
+                "why they differ": "made here",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _reason(name: str, part: str, ours: int | None, why: dict[str, str]) -> str:
+    if name == "Kinetics-400" and part == "test":
+        return "the paper does not use it"
+    return why.get(name, "" if ours else "not stated by the owners")
+
+
+def method_table(records: Records, pairs: Sequence[str], number: int, time: str) -> pd.DataFrame:
+    """Tables 4 and 5: a row a method and type; seconds an epoch as measured in this sitting."""
+    printed = published(number)
+    rows = []
+    for index, (method, kind) in enumerate(zip(printed.Method, printed.Type, strict=True)):
+        shown = f"{method} (stand-in)" if method in STAND_INS else method
+        cells: dict[str, object] = {"method": shown, "type": kind, "r": "100 %"}
+        for pair in pairs:
+            group = records[f"{pair}|{method}|{kind}"]
+            ratio = group[0].spec.method.options.get("ratio")
+            cells["r"] = f"{ratio:.0%}" if ratio else "100 %"
+            cells |= {
+                f"{pair}|top-1 %": round(top1(group), 1),
+                f"{pair}|top-5 %": round(top5(group), 1),
+                f"{pair}|s an epoch": round(float(np.mean([*map(epoch_seconds, group)])), 2),
+                f"{pair}|paper top-1": printed[f"{_printed_pair(pair)}|Top-1"][index],
+                f"{pair}|paper {time}": printed[f"{_printed_pair(pair)}|{time}"][index],
+            }
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _printed_pair(pair: str) -> str:
+    return {"ResNet34→18": "ResNet34→ResNet18"}.get(pair, pair)
+
+
+def ablation_table(
+    records: Records, pairs: Sequence[str], number: int, *, times: bool = False
+) -> pd.DataFrame:
+    """Tables 6 to 15: a row a value of the setting, four pairs of networks, one seed."""
+    printed = published(number)
+    name = printed.columns[0]
+    sets = {"SlowFast": "UCF101", "VideoST": "UCF101", "ResNet": "CIFAR-100", "WRN": "CIFAR-100"}
+    rows = []
+    for index, value in enumerate(printed[name]):
+        cells: dict[str, object] = {name: value}
+        for pair in pairs:
+            group = records[f"{pair}|{value}"]
+            cells |= {
+                f"{pair}|top-1 %": round(top1(group), 1),
+                f"{pair}|paper": printed[f"{sets[pair]}|Top-1|{_case(printed, pair)}"][index],
+                f"{pair}|top-5 %": round(top5(group), 1),
+            }
+            if times:
+                cells[f"{pair}|s an epoch"] = round(epoch_seconds(group[0]), 2)
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _case(printed: pd.DataFrame, pair: str) -> str:
+    """A pair's name as the printed columns spell it."""
+    last = {column.split("|")[-1] for column in printed.columns}
+    return next(name for name in last if name.lower() == pair.lower())
+
+
+def control_table(records: Records) -> pd.DataFrame:
+    """A row a training; gains are over vanilla KD on all samples, paired by seed."""
+    baseline = records["KD, all samples"]
+    rows = []
+    for name, group in records.items():
+        row = tables.row(group, None if group is baseline else baseline)
+        seconds = float(np.mean([sum(record.history.seconds) for record in group]))
+        steps = int(group[0].history.samples.sum() // group[0].spec.recipe.batch_size)
+        rows.append(
+            {
+                "training": name,
+                "top-1 %": row["top-1 %"],
+                "against KD": row["gain"],
+                "n": row["n"],
+                "steps": steps,
+                "train s": round(seconds, 1),
+                "selecting s": round(_selecting(group), 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _selecting(group: Sequence[RunRecord]) -> float:
+    return float(np.mean([record.history.seconds_before.sum() for record in group]))
+
+
+# Table 3: each row's network, classes, frames, and what its printed numbers count.
+TRUE_SIZE = {
+    "TPN-f32s2": ("tpn", {"backbone": "r101_f32s2"}, 400, 32, ""),
+    "TPN-f8s8": ("tpn", {"backbone": "r50_f8s8"}, 400, 32, "FLOPs of 32 frames, though it takes 8"),
+    "SF16×8": ("slowfast", {"backbone": "r101_16x8"}, 101, 32, ""),
+    "SF8×8": ("slowfast", {"backbone": "r50_8x8"}, 400, 32, "400 classes, the others 101"),
+    "SF4×16": ("slowfast", {"backbone": "r50_4x16"}, 101, 32, ""),
+    "SwinS": (
+        "swin3d",
+        {"backbone": "swin3d_s"},
+        400,
+        32,
+        "no position tables, no attention FLOPs",
+    ),
+    "SwinT": (
+        "swin3d",
+        {"backbone": "swin3d_t"},
+        400,
+        32,
+        "no position tables, no attention FLOPs",
+    ),
+    "WRN40-2": ("wrn", {"depth": 40, "widen": 2}, 100, 1, ""),
+    "WRN40-1": ("wrn", {"depth": 40, "widen": 1}, 100, 1, ""),
+    "WRN16-2": ("wrn", {"depth": 16, "widen": 2}, 100, 1, ""),
+    "RN110": ("resnet_cifar", {"depth": 110}, 100, 1, ""),
+    "RN56": ("resnet_cifar", {"depth": 56}, 100, 1, ""),
+    "RN32×4": ("resnet_cifar", {"depth": 32, "width": 64, "stem": 32}, 100, 1, ""),
+    "RN32": ("resnet_cifar", {"depth": 32}, 100, 1, ""),
+    "RN20": ("resnet_cifar", {"depth": 20}, 100, 1, ""),
+    "RN8×4": ("resnet_cifar", {"depth": 8, "width": 64, "stem": 32}, 100, 1, ""),
+}
+
+
+def size_table(records: Records) -> pd.DataFrame:
+    """Table 3 without its speeds: parameters and multiply-accumulates, counted and printed."""
+    printed = published(3).set_index("Backbone")
+    rows = []
+    for name, (model, options, classes, frames, note) in TRUE_SIZE.items():
+        side = 224 if frames > 1 else 32
+        found = cost(model, classes, (3, frames, side, side), **options)
+        if model == "swin3d":
+            less = _swin_left_out(classes, frames, **options)
+            found = {key: value - less[key] for key, value in found.items()}
+        rows.append(
+            {
+                "network": name,
+                "classes": classes,
+                "frames": frames,
+                "parameters (M)": round(found["parameters"] / 1e6, 2),
+                "paper|Params (M)": printed["Params (M)"][name],
+                "GMACs": round(found["gmacs"], 2),
+                "paper|GFLOPs": printed["GFLOPs"][name],
+                "the printed numbers": note,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _swin_left_out(classes: int, frames: int, **options: str) -> dict[str, float]:
+    """Parameters of the position tables, and giga multiply-accumulates of attention's products."""
+    with torch.device("meta"):
+        model = models.build("swin3d", classes, **options).eval()
+        clip = torch.empty(1, 3, frames, 224, 224)
+    tables_ = [p for n, p in model.named_parameters() if "relative_position_bias_table" in n]
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(clip)
+    products = counter.get_flop_counts()["Global"][torch.ops.aten.bmm]
+    return {"parameters": sum(p.numel() for p in tables_), "gmacs": products / 2e9}
