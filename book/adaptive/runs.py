@@ -43,12 +43,13 @@ class Scale:
     width: int
     size: int = 32
     frames: int = 4
+    image_size: int = 16
 
 
 SCALES = {
     "smoke": Scale(40, 24, 24, 2, 24, 1, 40, 2, 4),
-    "laptop": Scale(480, 120, 480, 20, 1440, 12, 960, 20, 12),
-    "gpu": Scale(4800, 600, 2400, 50, 14_400, 30, 9600, 60, 32, size=64, frames=8),
+    "laptop": Scale(480, 96, 480, 15, 960, 10, 640, 15, 12),
+    "gpu": Scale(4800, 600, 2400, 50, 14_400, 30, 9600, 60, 32, size=64, frames=8, image_size=32),
 }
 
 
@@ -94,10 +95,11 @@ class Runs:
         """The clips or images of a pair; generated ones differ by seed."""
         scale, real = self.scale, self.setting.roles
         role = "target" if name in VIDEO else "image"
-        frames, flip = (scale.frames, True) if role == "target" else (1, True)
-        if role in real:
-            return DataSpec(real[role], frames=frames, size=scale.size, flip=flip)
         video = role == "target"
+        frames, size = (scale.frames, scale.size) if video else (1, scale.image_size)
+        if role in real:
+            # CIFAR's images have 32 pixels, whatever the profile.
+            return DataSpec(real[role], frames=frames, size=size if video else 32, flip=True)
         return DataSpec(
             "generated/mix12" if video else "generated/image",
             seed=seed,
@@ -105,23 +107,24 @@ class Runs:
             validation=scale.validation,
             test=scale.test,
             frames=frames,
-            size=scale.size,
+            size=size,
             domain="shifted" if video else "source",
         )
 
-    def recipe(self, epochs: int) -> Recipe:
+    def recipe(self, epochs: int, batch_size: int = 16) -> Recipe:
         """AdamW on a cosine; the same for every row."""
         return Recipe(
             epochs=epochs,
             learning_rate=2e-3,
-            batch_size=16,
+            batch_size=batch_size,
             weight_decay=0.02,
             warmup_epochs=min(1, epochs / 2),
         )
 
-    def epochs(self, name: str) -> int:
-        """Of every training but the pre-training."""
-        return self.scale.epochs if name in VIDEO else self.scale.image_epochs
+    def training(self, name: str, share: float = 1.0) -> Recipe:
+        """The recipe of every row of a pair; a share cuts its epochs, for the controls."""
+        epochs = self.scale.epochs if name in VIDEO else self.scale.image_epochs
+        return self.recipe(max(1, round(share * epochs)), 16 if name in VIDEO else 32)
 
     def pretrained(self, name: str, model: ModelSpec, seed: int) -> RunSpec | None:
         """The run that a video network starts from: like clips of another world, as Kinetics is."""
@@ -142,14 +145,13 @@ class Runs:
     def direct(self, name: str, seed: int, *, of: str = "student") -> RunSpec:
         """The student, or the teacher, on labels alone."""
         model = getattr(self.pair(name), of)
-        recipe, start = self.recipe(self.epochs(name)), self.pretrained(name, model, seed)
-        return RunSpec(self.data(name, seed), model, recipe, seed=seed, start=start)
+        start = self.pretrained(name, model, seed)
+        return RunSpec(self.data(name, seed), model, self.training(name), seed=seed, start=start)
 
-    def vanilla(self, name: str, base: str, seed: int, *, epochs: int | None = None) -> RunSpec:
-        """A base method on all samples."""
-        teacher = self.direct(name, seed, of="teacher")
-        spec = replace(self.direct(name, seed), method=MethodSpec(base, (teacher,)))
-        return replace(spec, recipe=self.recipe(epochs)) if epochs else spec
+    def vanilla(self, name: str, base: str, seed: int, *, share: float = 1.0) -> RunSpec:
+        """A base method on all samples, for a share of the epochs."""
+        method = MethodSpec(base, (self.direct(name, seed, of="teacher"),))
+        return replace(self.direct(name, seed), method=method, recipe=self.training(name, share))
 
     def ours(
         self, name: str, base: str, seed: int, *, interval: int = STARRED, **options: float | str
@@ -168,7 +170,7 @@ class Runs:
 
     def same_steps(self, name: str, base: str, seed: int) -> RunSpec:
         """Vanilla, cut to as many optimiser steps as SAKD makes."""
-        return self.vanilla(name, base, seed, epochs=self._cut(name, self.pair(name).ratio))
+        return self.vanilla(name, base, seed, share=self.pair(name).ratio)
 
     def same_time(self, name: str, base: str, seed: int, *, interval: int = STARRED) -> RunSpec:
         """Vanilla, cut to about the time SAKD takes, its evaluations included.
@@ -177,10 +179,7 @@ class Runs:
         among them (a backward pass counts as two).
         """
         share = self.pair(name).ratio + 0.5 / interval
-        return self.vanilla(name, base, seed, epochs=self._cut(name, share))
-
-    def _cut(self, name: str, share: float) -> int:
-        return max(1, round(share * self.epochs(name)))
+        return self.vanilla(name, base, seed, share=share)
 
 
 def controls(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
