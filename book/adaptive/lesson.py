@@ -30,7 +30,7 @@ def interrupted(videos: Videos, index: int, rate: float, threshold: float = 0.5)
 
 
 def cloud(count: int = 300, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points in the plane (N, 2), two clusters and a fringe, and a difficulty that grows outwards."""
+    """Points in the plane (N, 2), two clusters and a fringe; difficulty (N,) grows outwards."""
     draw = np.random.default_rng(seed)
     centres = np.array([[2.0, 0.5], [0.5, 2.0], [1.5, 1.5]])
     kind = draw.choice(3, count, p=[0.6, 0.3, 0.1])

@@ -71,7 +71,7 @@ def test_teacher_and_student_share_their_clips():
 def test_every_claim_names_a_check_and_ids_are_unique():
     claims = read(ROOT / "book" / "resolution" / "claims.toml")
     assert len({claim.id for claim in claims}) == len(claims) == 7
-    assert chapter_names() == ["resolution"]
+    assert "resolution" in chapter_names()
 
 
 @pytest.mark.slow

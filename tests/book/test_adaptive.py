@@ -1,0 +1,159 @@
+"""The adaptive chapter: transcriptions, audit, sizes, specs, and a smoke reproduction."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from book.adaptive import audit, figures, lesson, tables
+from book.adaptive.runs import ABLATED, Runs, controls
+from book.adaptive.study import ABLATIONS, studies
+from kdlib.errors import UserError
+from kdlib.study.claims import read
+from kdlib.study.plan import work
+from kdlib.study.setting import ROOT, Setting
+
+
+@pytest.mark.parametrize(
+    ("number", "row", "column", "cell"),
+    [
+        (1, 1, "Training|N", "234,619"),
+        (2, 0, "Epochs|Kinetics", "200"),
+        (3, 4, "FPS", "2125"),
+        (4, 9, "ResNet34→ResNet18|Top-1", "72.87"),
+        (5, 16, "TPN|min", "4.9"),
+        (5, 17, "SlowFast|Top-5", "95.62"),
+        (6, 3, "UCF101|Top-5|SlowFast", "99.23"),
+        (7, 2, "UCF101|Top-1|VideoST", "87.03"),
+        (10, 4, "CIFAR-100|Time (s)|WRN", "21.9"),
+        (12, 0, "UCF101|Top-1|SlowFast", "87.92"),
+        (14, 3, "CIFAR-100|Top-5|WRN", "93.94"),
+        (15, 6, "CIFAR-100|Top-1|ResNet", "67.72"),
+    ],
+)
+def test_known_cells_of_the_published_tables(number, row, column, cell):
+    assert tables.published(number)[column][row] == cell
+
+
+def test_every_published_table_is_there_and_whole():
+    shapes = {number: tables.published(number).shape for number in range(1, 16)}
+    assert shapes[4] == (20, 9)
+    assert shapes[5] == (20, 12)
+    assert [shapes[n][0] for n in range(6, 16)] == [7, 7, 3, 3, 5, 5, 3, 3, 7, 7]
+
+
+def test_table_3_is_ours_to_the_printed_digits():
+    table = tables.size_table({})
+    assert len(table) == 16
+    assert (table["parameters (M)"].map("{:.2f}".format) == table["paper|Params (M)"]).all()
+    printed = table["paper|GFLOPs"].astype(float)
+    # Two per cent, or half of the last digit that is printed.
+    assert (abs(table["GMACs"] - printed) <= np.maximum(0.02 * printed, 0.011)).all()
+
+
+def test_table_1_explains_every_difference():
+    table = tables.data_table({})
+    real = table[~table["data set"].str.startswith("generated")]
+    differs = real["manifest"] != real["paper"]
+    assert set(real[differs]["data set"]) == {"Kinetics-400", "ImageNet"}
+    assert (real["why they differ"] != "").tolist() == differs.tolist()
+
+
+def test_the_audit_finds_what_is_known():
+    found = audit.table({})
+    text = "\n".join(found.what + ": " + found.printed)
+    assert "89.88 (Table 10), 87.92 (Table 12)" in text
+    assert "Table 7, lambda = 0.1 called best, VideoST: 86.94, but 87.03 at 0.3" in text
+    assert "Table 8" not in "".join(found.what)  # the polynomial is best there
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "gpu"])
+def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
+    made = {study.artifact: study for study in studies(Setting(profile=profile))}
+    wanted = {f"sakd/table-{n:02}" for n in range(1, 16)} | {
+        f"sakd/figure-{n}" for n in range(1, 7)
+    }
+    assert wanted | {"sakd/controls", "sakd/audit"} == made.keys()
+    defaults = {
+        made[f"sakd/table-{number:02}"].runs[f"SlowFast|{value}"]
+        for number, value in ((8, "Poly"), (10, "5"), (12, "GT+Teac."), (14, "0.5"))
+    } | {made["sakd/table-05"].runs["SlowFast|KD|Ours*"]}
+    assert len(defaults) == 1
+    specs = [spec for study in made.values() for spec in study.specs()]
+    assert len(set(specs)) < 0.9 * len(specs)
+
+
+def test_an_ablation_changes_one_option():
+    made = {study.artifact: study for study in studies(Setting())}
+    for number, base, option, _ in ABLATIONS:
+        for label, (spec,) in made[f"sakd/table-{number:02}"].runs.items():
+            assert label.split("|")[0] in ABLATED
+            options = dict(spec.method.options)
+            options.pop(option, None)
+            kept = {"base": base, "ratio": options["ratio"], "interval": 5}
+            kept.pop(option, None)
+            assert options == kept
+
+
+def test_controls_change_one_thing():
+    made = controls(Runs(Setting()), (0,))
+    ours, random = made["Ours*"][0], made["Ours*, random samples"][0]
+    assert dict(random.method.options) == {**ours.method.options, "pick": "random"}
+    assert ours.start == made["KD, all samples"][0].start is not None
+    assert made["Ours*, from scratch"][0].start is None
+    assert len({spec.data for (spec,) in made.values()}) == 1
+    # Cut to as many steps: within one epoch's worth.
+    cut, whole = made["KD, steps of Ours"][0].recipe.epochs, ours.recipe.epochs
+    assert abs(cut - 0.1 * whole) <= 0.5
+    assert work(made["KD, time of Ours*"][0]) == pytest.approx(work(ours), rel=0.35)
+
+
+def test_there_is_no_paper_profile():
+    with pytest.raises(UserError, match="PROFILE: the adaptive chapter has no paper profile"):
+        Runs(Setting(profile="paper"))
+
+
+def test_the_lesson_s_points_go_from_easy_to_spread():
+    spread = lesson.spread()
+    assert spread["mean difficulty"].is_monotonic_increasing
+    assert spread["mean angle, degrees"].iloc[-1] > spread["mean angle, degrees"].iloc[0]
+
+
+def test_moments_and_strengths_of_a_record():
+    record = SimpleNamespace(
+        spec=SimpleNamespace(method=SimpleNamespace(options={"interval": 5})),
+        traces={
+            "was_selected": np.eye(4, dtype=bool)[:3],
+            "had_strength": np.array([[0.5, 1, 1, 1], [1, 0.25, 1, 1], [1, 1, 0, 1]], np.float16),
+        },
+    )
+    assert figures.evaluations(record).tolist() == [1, 6, 11]
+    assert figures.strengths(record).tolist() == [0.5, 0.25, 0]
+    assert list(figures.moments(record)) == [1, 6, 11]
+
+
+def test_every_claim_names_a_check_and_ids_are_unique():
+    import book.adaptive.study as study
+
+    claims = read(ROOT / "book" / "adaptive" / "claims.toml")
+    assert len({claim.id for claim in claims}) == len(claims) == 17
+    assert all(callable(getattr(study, claim.check)) for claim in claims)
+
+
+@pytest.mark.slow
+def test_smoke_reproduction_from_end_to_end(tmp_path):
+    command = [
+        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=adaptive",
+        f"STORE={tmp_path / 'store'}", f"RESULTS={tmp_path / 'results'}", "JOBS=2",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "artifacts  23 of 23" in done.stdout
+    assert "17 inconclusive" in done.stdout
+    folder = tmp_path / "results" / "smoke" / "generated"
+    assert len(json.loads((folder / "sakd" / "claims.json").read_text())) == 17
+    for name in ("01-which-clips-teach", "02-methods-and-controls", "03-ablations"):
+        assert "kd-failure" not in (folder / "book" / "adaptive" / f"{name}.html").read_text()
