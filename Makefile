@@ -19,7 +19,7 @@ help:  ## this list
 	@echo "make setup       install into .venv; every command does it first if it is needed"
 	@echo "make clean       remove results; records and caches stay in .kdlib"
 	@echo
-	@echo "settings: PROFILE=smoke|laptop|gpu|paper  CHAPTERS=resolution  DATASET=jhmdb21  DATA=folder"
+	@echo "settings: PROFILE=smoke|laptop|gpu|paper  CHAPTERS=resolution,adaptive  DATASET=jhmdb21  DATA=folder"
 	@echo "          DEVICE=cpu|cuda  JOBS=2  SEEDS=5  STORE=folder  RESULTS=folder  SIZE=64"
 	@echo "example:  make reproduce PROFILE=smoke CHAPTERS=resolution"
 

@@ -17,7 +17,11 @@ from kdlib import cli
         (["plan", "JOBS=many"], "JOBS: a whole number from 1 up, not 'many'"),
         (["plan", "smoke"], "plan: unexpected 'smoke'"),
         (["explain", "reskd/tragets"], "artifact: .*Did you mean 'reskd/targets'"),
-        (["plan", "PROFILE=paper"], "DATASET: the paper profile trains on real clips"),
+        (["plan", "PROFILE=paper"], "PROFILE: the adaptive chapter has no paper profile"),
+        (
+            ["plan", "PROFILE=paper", "CHAPTERS=resolution"],
+            "DATASET: the paper profile trains on real clips",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, arguments, message):

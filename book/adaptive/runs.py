@@ -67,7 +67,9 @@ class Runs:
 
     def __init__(self, setting: Setting) -> None:
         if setting.profile == "paper":
-            raise UserError("PROFILE: the adaptive chapter has no paper profile; take gpu")
+            raise UserError(
+                "PROFILE: the adaptive chapter has no paper profile; leave it out by CHAPTERS"
+            )
         self.setting, self.scale = setting, SCALES[setting.profile]
 
     def pair(self, name: str) -> Pair:
