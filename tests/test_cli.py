@@ -17,7 +17,10 @@ from kdlib import cli
         (["plan", "JOBS=many"], "JOBS: a whole number from 1 up, not 'many'"),
         (["plan", "smoke"], "plan: unexpected 'smoke'"),
         (["explain", "reskd/tragets"], "artifact: .*Did you mean 'reskd/targets'"),
-        (["plan", "PROFILE=paper"], "PROFILE: the adaptive chapter has no paper profile"),
+        (
+            ["plan", "PROFILE=paper", "CHAPTERS=adaptive"],
+            "PROFILE: the adaptive chapter has no paper profile",
+        ),
         (
             ["plan", "PROFILE=paper", "CHAPTERS=resolution"],
             "DATASET: the paper profile trains on real clips",

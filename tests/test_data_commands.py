@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdlib import cli
+from kdlib import cli, data_commands
 from kdlib.data import manifest as manifests
 
 MANIFEST = """\
@@ -110,7 +110,6 @@ def test_what_can_be_fetched_is_fetched_listed_and_checked(kdlib, tmp_path):
         (["verify", "a", "b"], "data verify: name one data set"),
         (["show", "mien"], "data set: unknown value 'mien'.*Did you mean 'mine'"),
         (["list", "x"], "data list: unexpected 'x'"),
-        (["prepare", "mine"], "SIZE: no chapter reads mine yet; name a size"),
         (["prepare", "mine", "SIZE=big"], "SIZE: side of clips in pixels.*not 'big'"),
         (["cache", "chek"], "data cache: say"),
         (["cache", "remove"], "data cache remove: name one folder"),
@@ -122,6 +121,16 @@ def test_a_users_mistake_is_one_line(kdlib, words, message):
     assert status == 2
     assert re.search(message, text)
     assert text.count("\n") == 1
+
+
+def test_a_set_is_prepared_at_the_sizes_that_chapters_read(kdlib, monkeypatch):
+    status, text = kdlib("prepare", "mine")
+    assert status == 0
+    assert "mine for clips of 32 px" in text
+    monkeypatch.setattr(data_commands, "chapter_names", lambda: ["resolution"])
+    status, text = kdlib("prepare", "mine")
+    assert status == 2
+    assert "SIZE: no chapter reads mine yet; name a size, as SIZE=64" in text
 
 
 def test_help(kdlib):

@@ -95,7 +95,7 @@ def test_content_key_follows_failures_and_parameters(setting):
 
 def test_plan_text_counts_what_is_missing(setting):
     assert isinstance(setting.run_store, RunStore)
-    text = module.plan_text(module.open_chapters([], setting), setting)
+    text = module.plan_text(module.open_chapters(["resolution"], setting), setting)
     assert "2 artifacts of resolution; 0 runs in the store, 0 to train." in text
 
 
