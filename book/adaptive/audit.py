@@ -1,5 +1,7 @@
 """What the printed tables say of each other, and the recipes."""
 
+from itertools import pairwise
+
 import pandas as pd
 
 from book.adaptive.runs import VIDEO, Runs
@@ -13,8 +15,8 @@ _KD, _CROSS = (8, 10, 12, 14), (6, 7, 9, 11, 13, 15)
 
 
 def table(records: Records) -> pd.DataFrame:
-    """One setting with several values, deltas that do not add up, bests that are not the best."""
-    return pd.DataFrame([*_defaults(), *_deltas(), *_bests()])
+    """One setting with several values, deltas that do not add up, sentences not borne out."""
+    return pd.DataFrame([*_defaults(), *_deltas(), *_bests(), *_smallest(), *_worse()])
 
 
 def _defaults() -> list[dict[str, str]]:
@@ -27,13 +29,12 @@ def _defaults() -> list[dict[str, str]]:
             row = printed[printed.iloc[:, 0] == _DEFAULT[number]].iloc[0]
             for column in printed.columns[1:]:
                 if "Time" not in column:
-                    values.setdefault(column.title(), {})[number] = row[column]
-        for column, found in values.items():
+                    # Some tables print "Slowfast", others "SlowFast".
+                    name = column.replace("|", ", ").replace("Slowfast", "SlowFast")
+                    values.setdefault(name, {})[number] = row[column]
+        for name, found in values.items():
             if len(set(found.values())) > 1:
                 said = ", ".join(f"{value} (Table {n})" for n, value in found.items())
-                name = (
-                    column.replace("|", ", ").replace("Ucf101", "UCF101").replace("Cifar", "CIFAR")
-                )
                 rows.append({"what": f"default setting, {base}, {name}", "printed": said})
     return rows
 
@@ -58,6 +59,60 @@ def _bests() -> list[dict[str, str]]:
                         "printed": f"{said}, but {values.max()} at {top}",
                     }
                 )
+    return rows
+
+
+def _smallest() -> list[dict[str, str]]:
+    """Section 4 calls SlowFast the smallest of the video models."""
+    printed = published(3)
+    sizes = printed["Params (M)"].astype(float)
+    ours = sizes[printed["Basic Model"] == "SlowFast"].idxmin()
+    videos = sizes[printed["Basic Model"].isin(["TPN", "SlowFast", "VideoST"])]
+    if videos.idxmin() == ours:
+        return []
+    said = [f"{sizes[row]} of {printed.Backbone[row]}" for row in (ours, videos.idxmin())]
+    what = "Table 3, SlowFast called the smallest video model, Params (M)"
+    return [{"what": what, "printed": ", but ".join(said)}]
+
+
+def _worse() -> list[dict[str, str]]:
+    """Cells below those that the text says, or suggests, they surpass."""
+    rows = []
+    table5 = published(5)
+    for method, group in table5[table5.Method != "-"].groupby("Method", sort=False):
+        by_type = group.set_index("Type")
+        for kind in ("Ours", "Ours*"):
+            what = f"Table 5, {method}, {kind} against vanilla"
+            rows += _below(by_type, kind, "Vani.", what)
+    for number in (12, 13):
+        by_supervisor = published(number).set_index("Supervisor")
+        what = f"Table {number}, teacher said to be better than labels"
+        rows += _below(by_supervisor, "Teacher", "GT", what)
+    for number in (10, 11):
+        by_interval = published(number).set_index("Interval")
+        for shorter, longer in pairwise(by_interval.index):
+            what = f"Table {number}, interval {shorter} said to be better than {longer}"
+            rows += _below(by_interval, shorter, longer, what, ("Top-1",))
+    return rows
+
+
+def _below(
+    printed: pd.DataFrame,
+    better: str,
+    worse: str,
+    what: str,
+    metrics: tuple[str, ...] = ("Top-1", "Top-5"),
+) -> list[dict[str, str]]:
+    """A row for each accuracy in which the `better` row is below the `worse` one."""
+    rows = []
+    for column in printed.columns:
+        if not set(column.split("|")) & set(metrics):
+            continue
+        high, low = printed[column][better], printed[column][worse]
+        if float(high) < float(low):
+            rows.append(
+                {"what": f"{what}, {column.replace('|', ', ')}", "printed": f"{high}, but {low}"}
+            )
     return rows
 
 

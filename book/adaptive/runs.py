@@ -1,5 +1,6 @@
 """The runs of the adaptive chapter at each profile."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,6 +22,7 @@ STAND_INS = ("GKD", "DualKD")
 VIDEO, IMAGE = ("SlowFast", "VideoST", "TPN"), ("ResNet", "WRN")
 IMAGENET = "ResNet34→18"
 ABLATED = ("SlowFast", "VideoST", "ResNet", "WRN")
+PRETRAINING = 50_000  # the seed of its clips, which no other run has
 STARRED = 5  # "Ours*" selects every fifth epoch, "Ours" every one
 
 
@@ -29,7 +31,8 @@ class Scale:
     """The size of a profile: training, validation and test samples, epochs, widths.
 
     pretrain, pretrain_epochs: clips and epochs of the counterpart of Kinetics. Images start from
-    random weights, as in the paper.
+    random weights, as in the paper, so their teachers train twice as long as their students.
+    real_images: training images taken of a real set, 0 for all.
     """
 
     train: int
@@ -44,12 +47,27 @@ class Scale:
     size: int = 32
     frames: int = 4
     image_size: int = 16
+    real_images: int = 8000
 
 
 SCALES = {
     "smoke": Scale(40, 24, 24, 2, 24, 1, 40, 2, 4),
-    "laptop": Scale(480, 96, 480, 15, 960, 10, 640, 15, 12),
-    "gpu": Scale(4800, 600, 2400, 50, 14_400, 30, 9600, 60, 32, size=64, frames=8, image_size=32),
+    "laptop": Scale(480, 48, 480, 20, 1920, 12, 640, 16, 12),
+    "gpu": Scale(
+        4800,
+        600,
+        2400,
+        50,
+        14_400,
+        30,
+        9600,
+        60,
+        32,
+        size=64,
+        frames=8,
+        image_size=32,
+        real_images=0,
+    ),
 }
 
 
@@ -76,7 +94,7 @@ class Runs:
         """Small siblings of the paper's pairs; features of both sides have one size, as there."""
         width = self.scale.width
         model = {
-            "SlowFast": ("slowfast", {"stride": 2}, {"stride": 4}),
+            "SlowFast": ("slowfast", {"stride": 2, "blocks": 2}, {"stride": 4}),
             "VideoST": ("swin3d", {"blocks": 3}, {"blocks": 1}),
             "TPN": ("tpn", {"pooled": 2}, {"pooled": 4}),
             "ResNet": ("resnet_cifar", {"depth": 20}, {"depth": 8}),
@@ -94,61 +112,78 @@ class Runs:
         return Pair(ModelSpec(kind, common | teacher), ModelSpec(kind, common | student), ratio)
 
     def data(self, name: str, seed: int) -> DataSpec:
-        """The clips or images of a pair; generated ones differ by seed."""
-        scale, real = self.scale, self.setting.roles
-        role = "target" if name in VIDEO else "image"
-        video = role == "target"
-        frames, size = (scale.frames, scale.size) if video else (1, scale.image_size)
-        if role in real:
-            # CIFAR's images have 32 pixels, whatever the profile.
-            return DataSpec(real[role], frames=frames, size=size if video else 32, flip=True)
+        """The clips or images of a pair; generated ones, and the choice of real ones, by seed."""
+        scale, video = self.scale, name in VIDEO
+        real = self.setting.roles.get("target" if video else "image")
+        if real is None:
+            return self.generated(name, seed)
+        if video:
+            return DataSpec(real, frames=scale.frames, size=scale.size, flip=True)
+        return DataSpec(
+            real,
+            seed=seed,
+            train=scale.real_images,
+            validation=scale.real_images // 10,
+            test=scale.real_images // 5,
+            frames=1,
+            size=scale.image_size,
+            flip=True,
+        )
+
+    def generated(self, name: str, seed: int) -> DataSpec:
+        """Generated clips or images."""
+        scale, video = self.scale, name in VIDEO
         return DataSpec(
             "generated/mix12" if video else "generated/image",
             seed=seed,
             train=scale.train if video else scale.images,
             validation=scale.validation,
             test=scale.test,
-            frames=frames,
-            size=size,
-            domain="shifted" if video else "source",
+            frames=scale.frames if video else 1,
+            size=scale.size if video else scale.image_size,
         )
 
-    def recipe(self, epochs: int, batch_size: int = 16) -> Recipe:
-        """AdamW on a cosine; the same for every row."""
-        return Recipe(
+    def training(self, name: str, share: float = 1.0, *, scratch: bool = False) -> Recipe:
+        """AdamW on a cosine, the same for every row of a pair; for a share of the epochs.
+
+        A pre-trained network has a new last layer, which learns much faster than the rest; without
+        that, the few steps on a tenth of the clips hardly reach it.
+        """
+        video = name in VIDEO
+        epochs = self.scale.epochs if video else self.scale.image_epochs
+        pretrained = video and not scratch
+        recipe = Recipe(
             epochs=epochs,
-            learning_rate=2e-3,
-            batch_size=batch_size,
+            learning_rate=0.06 if pretrained else 2e-3 if video else 8e-3,
+            backbone_multiplier=0.01 if pretrained else 1.0,
+            batch_size=8 if name in ("SlowFast", "TPN") else 16,
             weight_decay=0.02,
-            warmup_epochs=min(1, epochs / 2),
         )
+        return lasting(recipe, round(share * epochs))
 
-    def training(self, name: str, share: float = 1.0) -> Recipe:
-        """The recipe of every row of a pair; a share cuts its epochs, for the controls."""
-        epochs = self.scale.epochs if name in VIDEO else self.scale.image_epochs
-        return self.recipe(max(1, round(share * epochs)), 16 if name in VIDEO else 32)
+    def pretrained(self, name: str, model: ModelSpec) -> RunSpec | None:
+        """The run that a video network starts from: more clips of the same kind, other scenes.
 
-    def pretrained(self, name: str, model: ModelSpec, seed: int) -> RunSpec | None:
-        """The run that a video network starts from: like clips of another world, as Kinetics is."""
+        Kinetics and UCF101 are both videos of the web, and share classes. All seeds start from one
+        such run, as there is one Kinetics.
+        """
         if name not in VIDEO:
             return None
         scale = self.scale
-        data = DataSpec(
-            "generated/mix12",
-            seed=seed,
-            train=scale.pretrain,
-            validation=24,
-            test=24,
-            frames=scale.frames,
-            size=scale.size,
+        data = replace(
+            self.generated(name, PRETRAINING), train=scale.pretrain, validation=24, test=24
         )
-        return RunSpec(data, model, self.recipe(scale.pretrain_epochs), seed=seed)
+        recipe = self.training(name, scratch=True)
+        recipe = replace(lasting(recipe, scale.pretrain_epochs), batch_size=16)
+        return RunSpec(data, model, recipe)
 
     def direct(self, name: str, seed: int, *, of: str = "student") -> RunSpec:
         """The student, or the teacher, on labels alone."""
         model = getattr(self.pair(name), of)
-        start = self.pretrained(name, model, seed)
-        return RunSpec(self.data(name, seed), model, self.training(name), seed=seed, start=start)
+        start = self.pretrained(name, model)
+        longer = of == "teacher" and name not in VIDEO
+        recipe = self.training(name, share=2.0 if longer else 1.0)
+        return RunSpec(self.data(name, seed), model, recipe, seed=seed, start=start)
 
     def vanilla(self, name: str, base: str, seed: int, *, share: float = 1.0) -> RunSpec:
         """A base method on all samples, for a share of the epochs."""
@@ -167,8 +202,9 @@ class Runs:
         return replace(self.direct(name, seed), method=method)
 
     def scratch(self, name: str, spec: RunSpec) -> RunSpec:
-        """The same run from random weights."""
-        return replace(spec, start=None)
+        """The same run from random weights, at the rates that suit these."""
+        recipe = lasting(self.training(name, scratch=True), spec.recipe.epochs)
+        return replace(spec, start=None, recipe=recipe)
 
     def same_steps(self, name: str, base: str, seed: int) -> RunSpec:
         """Vanilla, cut to as many optimiser steps as SAKD makes."""
@@ -182,6 +218,52 @@ class Runs:
         """
         share = self.pair(name).ratio + 0.5 / interval
         return self.vanilla(name, base, seed, share=share)
+
+    def kinds(self, name: str, base: str) -> dict[str, Callable[[int], RunSpec]]:
+        """By its name in Tables 4 and 5, how each row of a method is made of a seed.
+
+        The last two are controls that the paper lacks: random samples, and vanilla cut short.
+        """
+        ours = partial(self.ours, name, base)
+        return {
+            "Vani.": partial(self.vanilla, name, base),
+            "Ours": partial(ours, interval=1),
+            "Ours*": ours,
+            "Random*": partial(ours, pick="random"),
+            "Steps of Ours*": partial(self.same_steps, name, base),
+        }
+
+
+def lasting(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe over so many epochs, one at least, with one epoch of warm-up."""
+    epochs = max(epochs, 1)
+    return replace(recipe, epochs=epochs, warmup_epochs=min(1, epochs / 2))
+
+
+def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
+    """Ours*, its other selections and KD of as many steps, by start, epochs and name.
+
+    At the profile's epochs and at 2.5 times as many, which is as 20 to the paper's 50.
+    """
+    name, base = "SlowFast", "kd"
+    makers = {
+        **{pick: partial(runs.ours, name, base, pick=pick) for pick in ("hard", "random")},
+        "easy": partial(runs.ours, name, base),
+        "KD, as many steps": partial(runs.same_steps, name, base),
+    }
+    found = {}
+    for start in ("pre-trained", "from scratch"):
+        for times in (1.0, 2.5):
+            epochs = round(times * runs.scale.epochs)
+            for label, make in makers.items():
+                specs = []
+                for seed in seeds:
+                    spec = make(seed)
+                    count = round(times * spec.recipe.epochs)
+                    spec = replace(spec, recipe=lasting(spec.recipe, count))
+                    specs.append(spec if start == "pre-trained" else runs.scratch(name, spec))
+                found[f"{start}|{epochs}|{label}"] = tuple(specs)
+    return found
 
 
 def controls(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:

@@ -27,13 +27,19 @@ def show(chapter: Chapter, artifact: str) -> HTML:
         return HTML(f'<div class="kd-failure">{text}</div>')
     title = chapter.study(artifact).title
     notes: list[str] = []
+    others: dict[str, pd.DataFrame] = {}
     if isinstance(value, pd.DataFrame):
         elsewhere = reference.references(chapter.setting)
+        others = reference.whole_tables(value, artifact, elsewhere)
         value, notes = reference.with_columns(value, artifact, elsewhere)
     body = figure(value, title) if isinstance(value, Figure) else table(value)
     text = ". ".join(html.escape(part.removesuffix(".")) for part in (title, *notes))
     caption = f"<figcaption>{text} <code>{html.escape(artifact)}</code></figcaption>"
-    return HTML(f'<figure class="kd-artifact">{body.data}{caption}</figure>')
+    folded = "".join(
+        f"<details><summary>{html.escape(note)}</summary>{table(other).data}</details>"
+        for note, other in others.items()
+    )
+    return HTML(f'<figure class="kd-artifact">{body.data}{caption}{folded}</figure>')
 
 
 def figure(value: Figure, title: str) -> HTML:

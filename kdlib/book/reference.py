@@ -32,16 +32,24 @@ SHOWN = ["top-1 %", "gain"]
 
 
 class Reference(NamedTuple):
-    """The results of one setting: its data by their titles, what is said of it, and where it is."""
+    """The results of one setting: what is said of it, and where it is."""
 
-    titles: str
     about: dict[str, Any]
     folder: Path
 
     @property
     def short(self) -> str:
-        """The titles without what stands in brackets."""
-        return self.titles.split(" (")[0]
+        """The titles of its data without what stands in brackets."""
+        return ", ".join(load(name).title.split(" (")[0] for name in self.about["data"].values())
+
+    @property
+    def note(self) -> str:
+        """Which data, profile, machine and day these results are from."""
+        about = self.about
+        return (
+            f"{self.short}: reference results on real data, profile {about['profile']}, "
+            f"{about['machine']}, {about['date']}."
+        )
 
 
 def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -> Path:
@@ -50,7 +58,8 @@ def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -
         raise UserError("DATASET: reference results are those of real data; name a data set")
     target = folder / setting.profile / setting.data_name
     for chapter in chapters:
-        tables = [path for name in chapter.studies if (path := _made(chapter, name))]
+        trained = [name for name, study in chapter.studies.items() if study.runs]
+        tables = [path for name in trained if (path := _made(chapter, name))]
         if not tables:
             raise UserError(f"{chapter.name}: nothing is made with these settings; reproduce first")
         place = target / chapter.module.PAPER
@@ -109,8 +118,7 @@ def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:
     for path in sorted(folder.glob("*/*/about.json")):
         about = json.loads(path.read_text())
         if path.parent.name != setting.data_name:
-            titles = ", ".join(load(name).title for name in about["data"].values())
-            found.append(Reference(titles, about, path.parent))
+            found.append(Reference(about, path.parent))
     return found
 
 
@@ -149,9 +157,19 @@ def with_columns(
         place = list(value.columns).index("n") if "n" in value.columns else len(value.columns)
         for offset, column in enumerate(SHOWN):
             value.insert(place + offset, f"{reference.short}|{column}", theirs[column].to_numpy())
-        about = reference.about
-        notes.append(
-            f"{reference.short}: reference results on real clips, profile {about['profile']}, "
-            f"{about['machine']}, {about['date']}."
-        )
+        notes.append(reference.note)
     return value, notes
+
+
+def whole_tables(
+    value: pd.DataFrame, artifact: str, references: Sequence[Reference]
+) -> dict[str, pd.DataFrame]:
+    """By their notes, the tables from elsewhere of an artifact that `with_columns` cannot match."""
+    if SHOWN[0] in value.columns:
+        return {}
+    found = {}
+    for reference in references:
+        path = reference.folder / f"{artifact}.csv"
+        if path.exists():
+            found[reference.note] = pd.read_csv(path, dtype=str)
+    return found

@@ -1,7 +1,7 @@
 """The one shape every data set takes: uint8 frames of many videos in one array."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,34 @@ class Videos:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def take(self, indices: np.ndarray) -> "Videos":
+        """These videos alone; the frames are shared."""
+        return replace(
+            self,
+            starts=self.starts[indices],
+            lengths=self.lengths[indices],
+            labels=self.labels[indices],
+            groups=self.groups[indices],
+            factors={name: values[indices] for name, values in self.factors.items()},
+        )
+
+    def balanced(self, count: int, seed: int) -> "Videos":
+        """`count` videos drawn from a seed, of all classes alike; all if there are not more.
+
+        Where a video has several labels, they are drawn without regard to class.
+        """
+        if count >= len(self):
+            return self
+        order = np.random.default_rng(seed).permutation(len(self))
+        if self.labels.ndim == 1:
+            labels = self.labels[order]
+            # Among its class, the how manieth each one is.
+            rank = np.empty(len(order), dtype=np.int64)
+            for label in np.unique(labels):
+                rank[labels == label] = np.arange((labels == label).sum())
+            order = order[np.argsort(rank, kind="stable")]
+        return self.take(np.sort(order[:count]))
 
     def clips(self, indices: np.ndarray, frame_index: np.ndarray) -> Tensor:
         """Clips uint8 (B, T, H, W, 3): video indices[b] at frames frame_index[b] (B, T)."""

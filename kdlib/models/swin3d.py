@@ -66,7 +66,7 @@ def build(
     """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
 
     backbone: "micro" has a convolutional stem, stages of 2 and of `blocks` blocks, windows of
-        2 x 3 x 3 tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the
+        2 x 4 x 4 tokens, heads of width channels, and a map (B, 2 width, T / 2, H / 8, W / 8); the
         others have linear patches, four stages, a map of H / 32 and torchvision's names, so that
         its weights load into `.backbone`.
     dropout: ResKD's recipe has 0.5.
@@ -74,7 +74,7 @@ def build(
         `train()`, hence also in a teacher that ResKD keeps in train mode.
     """
     if backbone == "micro":
-        maps = SwinMaps(width, [2, blocks], [1, 2], [2, 3, 3], drop_path)
+        maps = SwinMaps(width, [2, blocks], [1, 2], [2, 4, 4], drop_path)
         maps.patch_embed = ConvolutionalStem(width)
         return VideoClassifier(maps, 2 * width, classes, dropout)
     if (width, blocks) != (24, 2):

@@ -29,7 +29,7 @@ class Datasets:
             return {split: self._generated(data, split, getattr(data, split)) for split in SPLITS}
         manifest = load(data.name)
         side = stored_side(data.size, manifest.media)
-        return real.read(
+        parts = real.read(
             manifest,
             self._root(data.name),
             split=data.split,
@@ -38,6 +38,10 @@ class Datasets:
             width=side,
             jobs=self.jobs,
         )
+        return {
+            name: part.balanced(getattr(data, name) or len(part), data.seed)
+            for name, part in parts.items()
+        }
 
     def key(self, name: str, split: str | None = None) -> str:
         """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""

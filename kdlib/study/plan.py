@@ -69,12 +69,13 @@ def work(spec: RunSpec) -> float:
 
 
 def training_videos(data: DataSpec) -> int:
-    """Training videos of a data set: as asked of the generator, or as the manifest says."""
+    """Training videos of a data set: as many as asked for, or as the manifest says."""
     if data.name.startswith("generated/"):
         return data.train
     splits = manifest.load(data.name).splits
     counts = splits.get(data.split or next(iter(splits), ""), {})
-    return counts.get("train", 1000)
+    count = counts.get("train", 1000)
+    return min(data.train or count, count)
 
 
 @cache

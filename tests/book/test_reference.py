@@ -36,7 +36,7 @@ def test_rows_are_matched_by_all_the_columns_that_name_them(kept):
     assert value["JHMDB-21|top-1 %"][1] == "21 [18, 24]"
     pd.testing.assert_frame_equal(value[OURS.columns], OURS)
     (note,) = notes
-    assert "real clips" in note
+    assert "real data" in note
     assert "2 cores of an X, 2026-01-02" in note
 
 
@@ -50,6 +50,18 @@ def test_tables_without_a_counterpart_stay_as_they_are(kept):
         same, notes = reference.with_columns(value, artifact, found)
         pd.testing.assert_frame_equal(same, value)
         assert notes == []
+
+
+def test_tables_of_other_shapes_stand_whole(kept):
+    found = reference.references(Setting(), kept)
+    wide = OURS.rename(columns={"top-1 %": "a|top-1 %"})
+    ((note, theirs),) = reference.whole_tables(wide, "reskd/targets", found).items()
+    assert note == (
+        "JHMDB-21: reference results on real data, profile laptop, 2 cores of an X, 2026-01-02."
+    )
+    assert theirs.astype(str).equals(THEIRS.astype(str))
+    assert reference.whole_tables(OURS, "reskd/targets", found) == {}
+    assert reference.whole_tables(wide, "reskd/other", found) == {}
 
 
 def test_ones_own_data_are_not_shown_twice(kept, tmp_path):
