@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from book.adaptive import audit, figures, lesson, tables
-from book.adaptive.runs import ABLATED, Runs, controls
+from book.adaptive.runs import ABLATED, Runs, controls, longer
 from book.adaptive.study import ABLATIONS, studies
 from kdlib.errors import UserError
 from kdlib.study.claims import read
@@ -110,6 +110,50 @@ def test_controls_change_one_thing():
     cut, whole = made["KD, steps of Ours"][0].recipe.epochs, ours.recipe.epochs
     assert cut == 0.1 * whole  # exactly as many steps
     assert work(made["KD, time of Ours*"][0]) == pytest.approx(work(ours), rel=0.35)
+
+
+def test_longer_trainings_change_epochs_and_start_alone():
+    runs = Runs(Setting())
+    made = longer(runs, (0,))
+    for label, (spec,) in made.items():
+        start, epochs, name = label.split("|")
+        assert (spec.start is None) == (start == "from scratch")
+        if name in ("easy", "hard", "random"):
+            assert spec.recipe.epochs == int(epochs)
+            assert dict(spec.method.options)["interval"] == 5
+        else:
+            assert spec.recipe.epochs == 0.1 * int(epochs)
+            assert spec.method.name == "kd"
+    assert made["pre-trained|20|easy"] == controls(runs, (0,))["Ours*"]
+    assert made["from scratch|20|easy"] == controls(runs, (0,))["Ours*, from scratch"]
+
+
+def test_seeds_are_those_of_every_row():
+    made = {study.artifact: study for study in studies(Setting(seeds=3))}
+    counts = {
+        len(specs)
+        for number in (4, 5, 6, 12)
+        for specs in made[f"sakd/table-{number:02}"].runs.values()
+    }
+    assert counts == {3}
+
+
+def test_real_images_are_taken_in_part_and_differ_by_seed(tmp_path):
+    setting = Setting(dataset="image:cifar100", data=str(tmp_path))
+    first, second = (Runs(setting).data("ResNet", seed) for seed in (0, 1))
+    assert (first.name, first.train) == ("cifar100", 8000)
+    assert first.seed != second.seed
+    assert Runs(setting).data("SlowFast", 0).name == "generated/mix12"
+    whole = Setting(profile="gpu", dataset="image:cifar100", data=str(tmp_path))
+    assert Runs(whole).data("ResNet", 0).train == 0
+
+
+def test_all_seeds_start_from_one_pre_training_on_clips_of_its_own():
+    runs = Runs(Setting())
+    starts = {runs.vanilla("SlowFast", "kd", seed).start for seed in range(3)}
+    (start,) = starts
+    assert start.data.seed not in range(100)
+    assert start.data.name == runs.data("SlowFast", 0).name
 
 
 def test_there_is_no_paper_profile():

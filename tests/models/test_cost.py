@@ -5,7 +5,7 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from kdlib import models
-from kdlib.models.cost import cost, macs, parameters
+from kdlib.models.cost import cost, frames_per_second, macs, parameters
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,9 @@ def test_cost_draws_no_random_number():
 def test_parameters_counts_frozen_ones_and_no_buffers():
     layer = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).requires_grad_(False)
     assert parameters(layer) == 3 * 2 + 2 + 2 * 2
+
+
+def test_frames_per_second_counts_whole_clips_and_the_faster_network_is_faster():
+    small = frames_per_second("tsn", 5, (3, 2, 32, 32), seconds=0.05)
+    large = frames_per_second("tsn", 5, (3, 2, 128, 128), seconds=0.05, width=64)
+    assert small > 4 * large > 0
