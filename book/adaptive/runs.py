@@ -47,12 +47,12 @@ class Scale:
     size: int = 32
     frames: int = 4
     image_size: int = 16
-    real_images: int = 8000
+    real_images: int = 4000
 
 
 SCALES = {
     "smoke": Scale(40, 24, 24, 2, 24, 1, 40, 2, 4),
-    "laptop": Scale(480, 48, 480, 20, 1920, 12, 640, 16, 12),
+    "laptop": Scale(400, 48, 480, 20, 1600, 10, 600, 12, 12),
     "gpu": Scale(
         4800,
         600,
