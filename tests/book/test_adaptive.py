@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from book.adaptive import audit, figures, lesson, tables
-from book.adaptive.runs import ABLATED, Runs, controls, longer
+from book.adaptive.runs import ABLATED, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
 from book.adaptive.study import ABLATIONS, studies
 from kdlib.errors import UserError
 from kdlib.study.claims import read
@@ -109,6 +109,16 @@ def test_controls_change_one_thing():
     assert len({spec.data for (spec,) in made.values()}) == 1
     cut, whole = made["KD, steps of Ours"][0].recipe.epochs, ours.recipe.epochs
     assert cut == 0.1 * whole  # exactly as many steps
+
+
+@pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
+def test_a_control_cut_to_as_many_steps_has_exactly_as_many(pair):
+    runs = Runs(Setting())
+    ours, cut = runs.ours(pair, "kd", 0), runs.same_steps(pair, "kd", 0)
+    selected = round(ours.method.options["ratio"] * ours.data.train)
+    size = ours.recipe.batch_size
+    assert selected % size == cut.data.train % size == 0
+    assert ours.recipe.epochs * selected == cut.recipe.epochs * cut.data.train
     assert work(made["KD, time of Ours*"][0]) == pytest.approx(work(ours), rel=0.35)
 
 
