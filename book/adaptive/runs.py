@@ -47,7 +47,7 @@ class Scale:
     size: int = 32
     frames: int = 4
     image_size: int = 16
-    real_images: int = 4000
+    real_images: int = 3000
 
 
 SCALES = {

@@ -17,7 +17,8 @@ class Recipe:
     warmup_epochs: linear rise from 0; may be a fraction.
     milestones: epochs at which a "step" schedule divides the rate by 10.
     bias_multiplier: biases learn at this multiple of the rate (2 in ResKD's ResNet recipe).
-    backbone_multiplier: all but the last linear layer learn at this multiple (0.1 for Video Swin).
+    backbone_multiplier: all but the student's last linear layer learn at this multiple, a method's
+        own projectors too (0.1 for Video Swin).
     decay_vectors: whether weight decay acts on biases and norms too.
     accumulate: batches whose gradients are averaged into one optimiser step.
     clip_norm: largest norm of the gradient, None for no clipping.
@@ -70,7 +71,7 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
             continue
         decay = recipe.weight_decay if parameter.ndim > 1 or recipe.decay_vectors else 0.0
         multiplier = recipe.bias_multiplier if name.endswith("bias") else 1.0
-        if ".backbone." in name:
+        if not name.startswith("student.fc."):
             multiplier *= recipe.backbone_multiplier
         groups.setdefault((decay, multiplier), []).append(parameter)
     parameter_groups = [
