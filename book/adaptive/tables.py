@@ -121,17 +121,18 @@ def method_table(records: Records, pairs: Sequence[str], number: int, time: str)
         shown = f"{method} (stand-in)" if method in STAND_INS else method
         cells: dict[str, object] = {"method": shown, "type": kind, "r": "100 %"}
         for pair in pairs:
+            name = f"{pair}|" if len(pairs) > 1 else ""
             group = records[f"{pair}|{method}|{kind}"]
             ratio = group[0].spec.method.options.get("ratio")
             cells["r"] = f"{ratio:.0%}" if ratio else "100 %"
             paper = f"{_printed_pair(pair)}|"
             in_print = (method, kind) in printed.index
             cells |= {
-                f"{pair}|top-1 %": spread(group),
-                f"{pair}|top-5 %": round(top5(group), 1),
-                f"{pair}|train s": round(float(np.mean([*map(training_seconds, group)])), 1),
-                f"{pair}|paper top-1": printed[f"{paper}Top-1"][method, kind] if in_print else "–",
-                f"{pair}|paper {time} an epoch": printed[f"{paper}{time}"][method, kind]
+                f"{name}top-1 %": spread(group),
+                f"{name}top-5 %": round(top5(group), 1),
+                f"{name}train s": round(float(np.mean([*map(training_seconds, group)])), 1),
+                f"{name}paper top-1": printed[f"{paper}Top-1"][method, kind] if in_print else "–",
+                f"{name}paper {time} an epoch": printed[f"{paper}{time}"][method, kind]
                 if in_print
                 else "–",
             }

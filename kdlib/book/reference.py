@@ -165,7 +165,7 @@ def whole_tables(
     value: pd.DataFrame, artifact: str, references: Sequence[Reference]
 ) -> dict[str, pd.DataFrame]:
     """By their notes, the tables from elsewhere of an artifact that `with_columns` cannot match."""
-    if SHOWN[0] in value.columns:
+    if set(SHOWN) <= set(value.columns):
         return {}
     found = {}
     for reference in references:

@@ -54,7 +54,7 @@ def test_tables_without_a_counterpart_stay_as_they_are(kept):
 
 def test_tables_of_other_shapes_stand_whole(kept):
     found = reference.references(Setting(), kept)
-    wide = OURS.rename(columns={"top-1 %": "a|top-1 %"})
+    wide = OURS.rename(columns={"gain": "train s"})
     ((note, theirs),) = reference.whole_tables(wide, "reskd/targets", found).items()
     assert note == (
         "JHMDB-21: reference results on real data, profile laptop, 2 cores of an X, 2026-01-02."

@@ -37,6 +37,16 @@ def test_groups_follow_decay_bias_and_backbone(tiny):
     assert len(settings) == len(named)
 
 
+def test_a_method_s_own_layers_do_not_learn_at_the_last_layer_s_rate(tiny):
+    method = Supervised(tiny())
+    method.projection = torch.nn.Linear(2, 3)
+    recipe = Recipe(epochs=1, learning_rate=0.1, backbone_multiplier=0.01)
+    optimizer = make_optimizer(method, recipe)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(method.projection.weight)] == pytest.approx(0.001)
+    assert rates[id(method.student.fc.weight)] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
