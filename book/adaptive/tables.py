@@ -189,7 +189,7 @@ def control_table(records: Records) -> pd.DataFrame:
                 "n": row["n"],
                 "steps": steps,
                 "train s": round(seconds, 1),
-                "selecting s": round(_selecting(group), 1),
+                "select s": round(_selecting(group), 1),
             }
         )
     return pd.DataFrame(rows)

@@ -109,7 +109,10 @@ def test_controls_change_one_thing():
     assert len({spec.data for (spec,) in made.values()}) == 1
     cut, whole = made["KD, steps of Ours"][0].recipe.epochs, ours.recipe.epochs
     assert cut == 0.1 * whole
-    assert work(made["KD, time of Ours*"][0]) == pytest.approx(work(ours), rel=0.35)
+    # Longer than for as many steps, but of no more multiply-accumulates than SAKD.
+    in_time = made["KD, time of Ours*"][0]
+    assert in_time.recipe.epochs > cut
+    assert work(in_time) < work(ours)
 
 
 @pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
