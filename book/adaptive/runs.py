@@ -47,7 +47,7 @@ class Scale:
     size: int = 32
     frames: int = 4
     image_size: int = 16
-    real_images: int = 3000
+    real_images: int = 1920
 
 
 SCALES = {
@@ -124,7 +124,7 @@ class Runs:
             seed=seed,
             train=scale.real_images,
             validation=scale.real_images // 10,
-            test=scale.real_images // 5,
+            test=scale.real_images // 2,
             frames=1,
             size=scale.image_size,
             flip=True,

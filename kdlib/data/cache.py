@@ -327,10 +327,7 @@ def _decode_or_reason(source: Source, how: How) -> np.ndarray | str:
     size = (how.height, how.width)
     try:
         if source.kind == "packed":
-            images = packed.images(source.path)
-            if images.shape[1:3] != size:
-                raise UserError(f"size: its images are {images.shape[2]}x{images.shape[1]} pixels")
-            return images
+            return packed.at_size(packed.images(source.path), size)
         if source.kind == "image":
             return decode_image(source.path, size)
         return decode(source.path, size, span=source.span, at_most=how.at_most)

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from kdlib.data import safe_pickle
-from kdlib.data.decode import Undecodable
+from kdlib.data.decode import Undecodable, cropped, resized
 from kdlib.errors import UserError
 
 _LIMIT = 4 << 30
@@ -38,6 +38,18 @@ def images(path: Path) -> np.ndarray:
     if stored.dtype != np.uint8 or stored.ndim != 4 or stored.shape[3] != 3:
         raise Undecodable(path, f"x is {stored.dtype} {stored.shape}, not uint8 (N, H, W, 3)")
     return stored
+
+
+def at_size(stored: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Images uint8 (N, H, W, 3) at (height, width), as `kdlib.data.images` brings single ones."""
+    if stored.shape[1:3] == size:
+        return stored
+    height, width = resized(stored.shape[1:3], size)
+    made = np.empty((len(stored), *size, 3), np.uint8)
+    for index, image in enumerate(stored):
+        other = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        made[index] = cropped(np.asarray(other), size)
+    return made
 
 
 def labels(path: Path) -> np.ndarray:

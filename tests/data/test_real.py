@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kdlib.data import real as module
 from kdlib.data import splits
@@ -250,8 +251,10 @@ def test_a_packed_image_is_a_video_of_one_frame(tmp_path):
             clip = videos.clips(np.array([row]), np.array([[0]]))[0, 0].numpy()
             np.testing.assert_array_equal(clip, images[part][int(place)])
             assert videos.labels[row] == int(place) % 2
-    with pytest.raises(UserError, match=r"its images are 8x8"):
-        read(tmp_path / "data", m, height=16, width=16)
+    halved = read(tmp_path / "data", m, height=4, width=4)["test"]
+    for row, name in enumerate(halved.factors["name"]):
+        whole = Image.fromarray(images["test"][int(name.split("/")[1])])
+        np.testing.assert_array_equal(halved.frames[halved.starts[row]], whole.resize((4, 4)))
 
 
 PACKED = (("train", 40), ("test", 10))
