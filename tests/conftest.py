@@ -3,14 +3,28 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from kdlib import models
+from kdlib.data import manifest as manifests
 from kdlib.data.augment import Augmentation
 from kdlib.data.sampling import Sampling
 from kdlib.data.videos import Videos
 from kdlib.training.batches import ClipSource
 
 torch.set_num_threads(1)
+
+MANIFEST = """\
+name: mine
+title: Waving and jumping
+homepage: https://example.org
+terms: Mine.
+obtain: Film it yourself.
+media: images
+classes: [jump, wave]
+layout: {kind: folders}
+splits: {all: {train: 12, test: 4}}
+"""
 
 
 def make_videos(count=24, frames=4, size=16, classes=3, seed=0) -> Videos:
@@ -49,3 +63,20 @@ def tiny():
         return models.build("tsn", classes, width=4, **options)
 
     return make
+
+
+@pytest.fixture
+def small_set(tmp_path, monkeypatch):
+    """The one data set that has a manifest: 16 images in data/mine, below the folder returned."""
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/mine.yaml").write_text(MANIFEST)
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 2)):
+        for label in ("jump", "wave"):
+            folder = tmp_path / "data/mine" / part / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = draw.integers(0, 256, (20, 24, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path

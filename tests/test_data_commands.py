@@ -3,43 +3,17 @@
 import json
 import re
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from kdlib import cli, data_commands
-from kdlib.data import manifest as manifests
-
-MANIFEST = """\
-name: mine
-title: Waving and jumping
-homepage: https://example.org
-terms: Mine.
-obtain: Film it yourself.
-media: images
-classes: [jump, wave]
-layout: {kind: folders}
-splits: {all: {train: 12, test: 4}}
-"""
 
 
 @pytest.fixture
-def kdlib(tmp_path, monkeypatch, capsys):
+def kdlib(small_set, capsys):
     """Run a data command where data_manifests/ holds one small set of images; status and text."""
-    (tmp_path / "manifests").mkdir()
-    (tmp_path / "manifests/mine.yaml").write_text(MANIFEST)
-    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 6), ("test", 2)):
-        for label in ("jump", "wave"):
-            folder = tmp_path / "data/mine" / part / label
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = draw.integers(0, 256, (20, 24, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{i}.png")
 
     def run(*words):
-        where = [f"DATA={tmp_path / 'data'}", f"STORE={tmp_path / 'store'}"]
+        where = [f"DATA={small_set / 'data'}", f"STORE={small_set / 'store'}"]
         status = cli.main(["data", *words, *where])
         return status, "".join(capsys.readouterr())
 
@@ -126,7 +100,7 @@ def test_a_users_mistake_is_one_line(kdlib, words, message):
 def test_a_set_is_prepared_at_the_sizes_that_chapters_read(kdlib, monkeypatch):
     status, text = kdlib("prepare", "mine")
     assert status == 0
-    assert "mine for clips of 32 px" in text
+    assert "mine for clips of 16 px" in text
     monkeypatch.setattr(data_commands, "chapter_names", lambda: ["resolution"])
     status, text = kdlib("prepare", "mine")
     assert status == 2

@@ -66,11 +66,7 @@ def studies(setting: Setting) -> list[Study]:
         Study(
             "sakd/table-01", "Data sets: counts of the manifests and as printed", tables.data_table
         ),
-        Study(
-            "sakd/table-02",
-            "Batch sizes and epochs, as printed and here",
-            partial(audit.recipes, runs),
-        ),
+        Study("sakd/table-02", "Batch sizes, epochs: printed, here", partial(audit.recipes, runs)),
         Study(
             "sakd/table-03",
             "The paper's networks at true size, counted, and timed on one thread here",
