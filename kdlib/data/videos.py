@@ -46,11 +46,11 @@ class Videos:
         )
 
     def balanced(self, count: int, seed: int) -> "Videos":
-        """`count` videos drawn from a seed, of all classes alike; all if there are not more.
+        """`count` videos drawn from a seed, of all classes alike; all for 0, or if it has no more.
 
         Where a video has several labels, they are drawn without regard to class.
         """
-        if count >= len(self):
+        if not 0 < count < len(self):
             return self
         order = np.random.default_rng(seed).permutation(len(self))
         if self.labels.ndim == 1:

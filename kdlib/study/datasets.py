@@ -1,6 +1,6 @@
 """The videos of a DataSpec: generated once and cached, or read from files by a manifest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +38,7 @@ class Datasets:
             width=side,
             jobs=self.jobs,
         )
-        return {
-            name: part.balanced(getattr(data, name) or len(part), data.seed)
-            for name, part in parts.items()
-        }
+        return {p: videos.balanced(getattr(data, p), data.seed) for p, videos in parts.items()}
 
     def key(self, name: str, split: str | None = None) -> str:
         """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""
@@ -56,8 +53,8 @@ class Datasets:
 
     def keys(self, specs: Iterable[RunSpec]) -> dict[str, str]:
         """The key of each data set, by `DataSpec.source`, of these runs and all they need."""
-        used = sorted(_used(specs), key=str)
-        return {data.source: self.key(data.name, data.split) for data in used}
+        used = {data.source: data for data in _used(specs)}
+        return {source: self.key(data.name, data.split) for source, data in used.items()}
 
     def _generated(self, data: DataSpec, split: str, count: int) -> Videos:
         spec = GeneratedSpec(
@@ -76,9 +73,7 @@ def stored_side(size: int, media: str) -> int:
     return round(size * 8 / 7) if media == "videos" else size
 
 
-def _used(specs: Iterable[RunSpec]) -> list[DataSpec]:
-    found: dict[str, DataSpec] = {}
+def _used(specs: Iterable[RunSpec]) -> Iterator[DataSpec]:
     for spec in specs:
-        found[spec.data.source] = spec.data
-        found |= {data.source: data for data in _used(spec.needs)}
-    return list(found.values())
+        yield spec.data
+        yield from _used(spec.needs)

@@ -23,8 +23,7 @@ class DataSpec:
     name: "generated/<task>" or the name of a manifest in `data_manifests/`.
     seed: of the generated clips; of a real set, which videos are taken where fewer are asked for.
     split: of a real set that has several; None is its default.
-    train, validation, test: videos of each generated part; of a real set's part at most so many,
-        of all classes alike, 0 for all.
+    train, validation, test: videos of each part; of a real set at most so many, 0 for all.
     frames, size: of a clip, as the method receives it (size in pixels, square).
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
     views: clips a video at test time.

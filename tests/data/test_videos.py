@@ -44,7 +44,7 @@ def test_the_choice_is_the_seed_s(uneven):
     chosen = [uneven.balanced(5, seed).groups.tolist() for seed in (0, 0, 1, 2, 3)]
     assert chosen[0] == chosen[1]
     assert len({str(one) for one in chosen}) > 1
-    assert uneven.balanced(10, 0) is uneven is uneven.balanced(11, 0)
+    assert all(uneven.balanced(count, 0) is uneven for count in (0, 10, 11))
 
 
 def test_videos_of_several_labels_are_drawn_without_regard_to_class(uneven):
