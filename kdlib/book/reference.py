@@ -145,13 +145,13 @@ def with_columns(
     if SHOWN[0] not in columns:
         return value, notes
     value, names = value.copy(), columns[: columns.index(SHOWN[0])]
-    keys = pd.MultiIndex.from_frame(value[names].astype(str))
+    rows = value[names].astype(str)
     for reference in references:
         path = reference.folder / f"{artifact}.csv"
         theirs = pd.read_csv(path, dtype=str) if path.exists() else pd.DataFrame()
         if not {*names, *SHOWN} <= set(theirs.columns) or theirs.duplicated(names).any():
             continue
-        theirs = theirs.set_index(pd.MultiIndex.from_frame(theirs[names])).reindex(keys)
+        theirs = rows.merge(theirs, on=names, how="left")
         if theirs[SHOWN[0]].isna().all():
             continue
         place = list(value.columns).index("n") if "n" in value.columns else len(value.columns)

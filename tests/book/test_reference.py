@@ -40,6 +40,14 @@ def test_rows_are_matched_by_all_the_columns_that_name_them(kept):
     assert "2 cores of an X, 2026-01-02" in note
 
 
+def test_rows_may_be_named_by_one_column(kept):
+    path = kept / "laptop/jhmdb21/reskd/targets.csv"
+    THEIRS.drop(columns="pair").to_csv(path, index=False)
+    found = reference.references(Setting(), kept)
+    value, _ = reference.with_columns(OURS.drop(columns="pair"), "reskd/targets", found)
+    assert value["JHMDB-21|top-1 %"].tolist() == ["9 [8, 9]", "21 [18, 24]"]
+
+
 def test_tables_without_a_counterpart_stay_as_they_are(kept):
     found = reference.references(Setting(), kept)
     for value, artifact in (
