@@ -156,7 +156,7 @@ class Runs:
             epochs=epochs,
             learning_rate=0.06 if pretrained else 2e-3 if video else 8e-3,
             backbone_multiplier=0.01 if pretrained else 1.0,
-            # Parts of a tenth of the clips and of half of the images: no step fewer than planned.
+            # They divide a tenth of the clips and half of the images: no sample is left over.
             batch_size={"VideoST": 10}.get(name, 8) if video else 16,
             weight_decay=0.02,
         )

@@ -251,21 +251,20 @@ def speed_table(records: Records, *, videos: bool) -> pd.DataFrame:
 def size_table() -> pd.DataFrame:
     """Table 3 without its speeds: parameters and multiply-accumulates, counted and printed."""
     printed = published(3).set_index("Backbone")
-    rows = []
+    parameters, rows = parameter_counts(), []
     for name, (model, options, classes, frames, note) in TRUE_SIZE.items():
         side = 224 if frames > 1 else 32
-        found = cost(model, classes, (3, frames, side, side), **options)
+        gmacs = cost(model, classes, (3, frames, side, side), **options)["gmacs"]
         if model == "swin3d":
-            less = _swin_left_out(classes, frames, **options)
-            found = {key: value - less[key] for key, value in found.items()}
+            gmacs -= _attention_gmacs(classes, frames, **options)
         rows.append(
             {
                 "network": name,
                 "classes": classes,
                 "frames": frames,
-                "parameters (M)": round(found["parameters"] / 1e6, 2),
+                "parameters (M)": round(parameters[name], 2),
                 "paper|Params (M)": printed["Params (M)"][name],
-                "GMACs": round(found["gmacs"], 2),
+                "GMACs": round(gmacs, 2),
                 "paper|GFLOPs": printed["GFLOPs"][name],
                 "the printed numbers": note,
             }
@@ -273,14 +272,24 @@ def size_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _swin_left_out(classes: int, frames: int, **options: str) -> dict[str, float]:
-    """Parameters of the position tables, and giga multiply-accumulates of attention's products."""
+def parameter_counts() -> pd.Series:
+    """Millions of parameters by network as Table 3 counts them: without Swin's position tables."""
+    counts = {}
+    for name, (model, options, classes, _, _) in TRUE_SIZE.items():
+        with torch.device("meta"):
+            named = models.build(model, classes, **options).named_parameters()
+        counted = (p for n, p in named if "relative_position_bias_table" not in n)
+        counts[name] = sum(p.numel() for p in counted) / 1e6
+    return pd.Series(counts)
+
+
+def _attention_gmacs(classes: int, frames: int, **options: str) -> float:
+    """Giga multiply-accumulates of the two products of Swin's attention."""
     with torch.device("meta"):
         model = models.build("swin3d", classes, **options).eval()
         clip = torch.empty(1, 3, frames, 224, 224)
-    tables_ = [p for n, p in model.named_parameters() if "relative_position_bias_table" in n]
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model(clip)
     products = counter.get_flop_counts()["Global"][torch.ops.aten.bmm]
-    return {"parameters": sum(p.numel() for p in tables_), "gmacs": products / 2e9}
+    return products / 2e9
