@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from book.adaptive.tables import PUBLISHED
 from kdlib.analysis.plots import COLOURS, panels, picture
+from kdlib.analysis.statistics import Interval
 from kdlib.methods.adaptive.interruption import interruption_rate
 from kdlib.study import tables
 from kdlib.study.chapter import Records
@@ -86,28 +87,24 @@ def by_class(setting: Setting, record: RunRecord) -> pd.DataFrame:
 
 def longer_training(records: Records) -> Figure:
     """Accuracy of each selection after short and long trainings, with t intervals over seeds."""
-    starts = list(dict.fromkeys(label.split("|")[0] for label in records))
-    names = list(dict.fromkeys(label.split("|")[2] for label in records))
-    figure, axes = panels(columns=len(starts), width=7.0, height=3.2, sharey=True)
-    for ax, start in zip(axes[0], starts, strict=True):
-        for k, name in enumerate(names):
-            groups = {
-                int(label.split("|")[1]): group
-                for label, group in records.items()
-                if label.startswith(f"{start}|") and label.endswith(f"|{name}")
-            }
-            found = [tables.accuracy(group) for group in groups.values()]
+    lines: dict[str, dict[str, dict[str, Interval]]] = {}
+    for label, group in records.items():
+        start, epochs, name = label.split("|")
+        lines.setdefault(start, {}).setdefault(name, {})[epochs] = tables.accuracy(group)
+    figure, axes = panels(columns=len(lines), width=7.0, height=3.2, sharey=True)
+    for ax, (start, by_name) in zip(axes[0], lines.items(), strict=True):
+        for k, (name, found) in enumerate(by_name.items()):
             ax.errorbar(
-                np.arange(len(groups)) + 0.06 * (k - 1.5),
-                [one.estimate for one in found],
-                [(one.high - one.low) / 2 for one in found],
+                np.arange(len(found)) + 0.06 * (k - 1.5),
+                [one.estimate for one in found.values()],
+                [(one.high - one.low) / 2 for one in found.values()],
                 marker="o",
                 color=COLOURS[k],
                 label=name,
                 capsize=2,
             )
-        ax.set_xticks(range(len(groups)), [f"{epochs}" for epochs in groups])
-        ax.set(title=start, xlabel="epochs", xlim=(-0.4, len(groups) - 0.6))
+        ax.set_xticks(range(len(found)), list(found))
+        ax.set(title=start, xlabel="epochs", xlim=(-0.4, len(found) - 0.6))
     axes[0, 0].set_ylabel("top-1 %")
     axes[0, -1].legend(fontsize=7)
     return figure

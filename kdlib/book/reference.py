@@ -142,7 +142,7 @@ def with_columns(
     """
     notes: list[str] = []
     columns = list(value.columns)
-    if SHOWN[0] not in columns:
+    if not set(SHOWN) <= set(columns):
         return value, notes
     value, names = value.copy(), columns[: columns.index(SHOWN[0])]
     rows = value[names].astype(str)

@@ -31,7 +31,12 @@ def decode_image(path: Path, size: int | tuple[int, int] | None = None) -> np.nd
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error).split(" '")[0]
         raise Undecodable(path, reason or type(error).__name__) from error
-    height, width = resized((upright.height, upright.width), size)
-    if (height, width) != (upright.height, upright.width):
-        upright = upright.resize((width, height), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(cropped(np.asarray(upright), size))[None]
+    return fitted(upright, size)[None]
+
+
+def fitted(image: Image.Image, size: int | tuple[int, int] | None) -> np.ndarray:
+    """An RGB image uint8 (H, W, 3), resized and cropped to its centre as `size` asks."""
+    height, width = resized((image.height, image.width), size)
+    if (height, width) != (image.height, image.width):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(cropped(np.asarray(image), size))

@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from kdlib.data import safe_pickle
-from kdlib.data.decode import Undecodable, cropped, resized
+from kdlib.data.decode import Undecodable
+from kdlib.data.images import fitted
 from kdlib.errors import UserError
 
 _LIMIT = 4 << 30
@@ -41,15 +42,10 @@ def images(path: Path) -> np.ndarray:
 
 
 def at_size(stored: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Images uint8 (N, H, W, 3) at (height, width), as `kdlib.data.images` brings single ones."""
+    """Images uint8 (N, H, W, 3) at (height, width)."""
     if stored.shape[1:3] == size:
         return stored
-    height, width = resized(stored.shape[1:3], size)
-    made = np.empty((len(stored), *size, 3), np.uint8)
-    for index, image in enumerate(stored):
-        other = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-        made[index] = cropped(np.asarray(other), size)
-    return made
+    return np.stack([fitted(Image.fromarray(image), size) for image in stored])
 
 
 def labels(path: Path) -> np.ndarray:
