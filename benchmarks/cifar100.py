@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from kdlib.study.execute import execute
+from kdlib.runs.execute import execute
+from kdlib.runs.spec import DataSpec, ModelSpec, RunSpec
+from kdlib.runs.store import run_key
 from kdlib.study.setting import Setting
-from kdlib.study.spec import DataSpec, ModelSpec, RunSpec
-from kdlib.study.store import run_key
 from kdlib.training.recipe import Recipe
 
 

@@ -23,12 +23,12 @@ import torch
 import torchvision
 from av.video.reformatter import Interpolation
 
+from kdlib.clips.augment import Augmentation, augment
+from kdlib.clips.sampling import Sampling, training_frames
 from kdlib.data import real
-from kdlib.data.augment import Augmentation, augment
 from kdlib.data.cache import How, Source, frame_cache
 from kdlib.data.decode import decode
 from kdlib.data.manifest import load
-from kdlib.data.sampling import Sampling, training_frames
 from kdlib.data.videos import Videos
 
 FRAMES, SIDE, STORED, CLIPS = 8, 48, 55, 64

@@ -18,11 +18,11 @@ import torch
 
 from book.resolution.runs import Runs
 from kdlib import models
+from kdlib.clips.batches import training_batches
 from kdlib.models.classifier import VideoClassifier
-from kdlib.study.execute import build_method, clip_source
+from kdlib.runs.execute import build_method, clip_source
+from kdlib.runs.spec import RunSpec
 from kdlib.study.setting import Setting
-from kdlib.study.spec import RunSpec
-from kdlib.training.batches import training_batches
 from kdlib.training.loop import fit
 
 

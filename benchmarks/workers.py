@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from book.resolution.runs import Runs
-from kdlib.study.engine import run_all
-from kdlib.study.plan import plan
+from kdlib.runs.engine import run_all
+from kdlib.runs.plan import plan
+from kdlib.runs.spec import RunSpec
+from kdlib.runs.store import RunStore
 from kdlib.study.setting import Setting
-from kdlib.study.spec import RunSpec
-from kdlib.study.store import RunStore
 
 
 def seconds(specs: list[RunSpec], setting: Setting, folder: Path, jobs: int) -> tuple[float, list]:

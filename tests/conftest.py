@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from kdlib import models
+from kdlib.clips.augment import Augmentation
+from kdlib.clips.batches import ClipSource
+from kdlib.clips.sampling import Sampling
 from kdlib.data import manifest as manifests
-from kdlib.data.augment import Augmentation
-from kdlib.data.sampling import Sampling
 from kdlib.data.videos import Videos
-from kdlib.training.batches import ClipSource
 
 torch.set_num_threads(1)
 

@@ -24,10 +24,13 @@ NOTEBOOKS = sorted(
 ALONE = ("data", "models", "losses", "analysis")
 MAY_IMPORT = {
     **{package: {package} for package in ALONE},
-    "methods": {"methods", "losses", "models", "data.augment"},
-    "training": {"training", "methods.base", *ALONE},
-    "study": {"study", "training", "methods", *ALONE},
-    "book": {"book", "study", "training", "methods", *ALONE},
+    "clips": {"clips", "data"},
+    "methods": {"methods", "losses", "models", "clips"},
+    "training": {"training", "methods.base", "clips", *ALONE},
+    "runs": {"runs", "training", "methods", "clips", *ALONE},
+    "study": {"study", "runs", "training", "methods", "clips", *ALONE},
+    "press": {"press", "study", "runs", "data"},
+    "cli": {"cli", "press", "study", "runs", "data"},
 }
 MACHINE_PATH = re.compile(r"(?<![\w.~)}\]*-])/(work|root|home|Users)/")
 REGISTRY = re.compile(
@@ -65,10 +68,6 @@ def lines(path):
 
 def test_files_are_short():
     assert {str(p.relative_to(ROOT)): lines(p) for p in SOURCES if lines(p) > 400} == {}
-
-
-def test_study_stays_thin():
-    assert sum(lines(p) for p in SOURCES if p.is_relative_to(ROOT / "kdlib/study")) < 1500
 
 
 # Direction of imports
@@ -122,11 +121,13 @@ def test_imports_run_one_way(package):
         ("from kdlib import models", "kdlib.losses.x", ["kdlib.models"]),
         ("from ..models import c3d", "kdlib.losses.x", ["kdlib.models.c3d"]),
         ("from .kd import a\nfrom kdlib.errors import UserError", "kdlib.losses.x", []),
-        ("def f():\n    import kdlib.study.plan", "kdlib.training.x", ["kdlib.study.plan"]),
+        ("def f():\n    import kdlib.runs.plan", "kdlib.training.x", ["kdlib.runs.plan"]),
         ("from kdlib.methods.masked import M", "kdlib.training.x", ["kdlib.methods.masked.M"]),
         ("from kdlib.methods.base import Method", "kdlib.training.x", []),
         ("from kdlib.data.videos import Videos", "kdlib.methods.x", ["kdlib.data.videos.Videos"]),
-        ("from kdlib.data.augment import resize", "kdlib.methods.x", []),
+        ("from kdlib.clips.augment import resize", "kdlib.methods.x", []),
+        ("import kdlib.study.chapter", "kdlib.runs.x", ["kdlib.study.chapter"]),
+        ("from kdlib.press import site", "kdlib.study.x", ["kdlib.press.site"]),
         ("import book.flow.study", "kdlib.study.x", ["book.flow.study"]),
         ("import torch\nfrom torch import nn", "kdlib.data.x", []),
     ],

@@ -1,4 +1,4 @@
-"""Sphinx settings of the book. `kdlib.book.site` copies it beside the pages, adds the rest."""
+"""Sphinx settings of the book. `kdlib.press.site` copies it beside the pages, adds the rest."""
 
 extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
 exclude_patterns = ["_static"]

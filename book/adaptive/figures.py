@@ -10,10 +10,10 @@ from book.adaptive.tables import PUBLISHED
 from kdlib.analysis.plots import COLOURS, panels, picture
 from kdlib.analysis.statistics import Interval
 from kdlib.methods.adaptive.interruption import interruption_rate
+from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Records
 from kdlib.study.setting import Setting
-from kdlib.study.store import RunRecord
 
 RATES = ("polynomial", "linear", "cosine")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kdlib.errors import UserError
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.study.setting import Setting
-from kdlib.study.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.training.recipe import Recipe
 
 BASES = {

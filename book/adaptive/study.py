@@ -10,11 +10,11 @@ from book.adaptive.runs import ABLATED, BASES, IMAGENET, VIDEO, Runs, controls, 
 from book.adaptive.tables import PUBLISHED, epoch_seconds, top1
 from kdlib.analysis.statistics import Interval, mean_interval, verdict
 from kdlib.methods.adaptive.interruption import drops, interruption_rate
+from kdlib.runs.spec import RunSpec
 from kdlib.study import tables as study_tables
 from kdlib.study.chapter import Chapter, Study
 from kdlib.study.claims import Finding
 from kdlib.study.setting import Setting
-from kdlib.study.spec import RunSpec
 
 PAPER = "sakd"
 __all__ = ["PAPER", "PUBLISHED", "studies"]

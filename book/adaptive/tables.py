@@ -13,9 +13,9 @@ from kdlib import models
 from kdlib.data import manifest
 from kdlib.data.generated.spec import TASKS
 from kdlib.models.cost import cost, frames_per_second
+from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Records
-from kdlib.study.store import RunRecord
 
 PUBLISHED = Path(__file__).parent / "published"
 

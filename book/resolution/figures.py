@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kdlib.analysis.plots import COLOURS, panels, picture
-from kdlib.data.augment import resize
+from kdlib.clips.augment import resize
+from kdlib.clips.batches import test_clips
 from kdlib.losses.feature_kd import upsample_to
 from kdlib.models.classifier import VideoClassifier
+from kdlib.runs.execute import clip_source
 from kdlib.study import tables
 from kdlib.study.chapter import Records
-from kdlib.study.execute import clip_source
 from kdlib.study.setting import Setting
-from kdlib.training.batches import test_clips
 
 
 def signals(network: VideoClassifier, clip: Tensor) -> dict[str, Tensor]:

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from kdlib.analysis.metrics import accuracy, video_logits
 from kdlib.analysis.plots import panels
-from kdlib.data.augment import resize
+from kdlib.clips.augment import resize
 from kdlib.data.videos import Videos
 from kdlib.methods.supervised import Supervised
+from kdlib.runs.execute import clip_source
 from kdlib.study.chapter import Chapter
-from kdlib.study.execute import clip_source
 from kdlib.training.evaluate import predict
 
 

@@ -10,7 +10,7 @@ import torch
 from kdlib import models
 from kdlib.methods import resolution
 from kdlib.methods.resolution import ResolutionDistillation
-from kdlib.study.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.training.recipe import Recipe
 
 # Rate for 64 videos, warm-up, clipping: released configs (the appendix names none of them).

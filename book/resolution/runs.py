@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from book.resolution import recipes
 from kdlib.errors import UserError
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.study.setting import Setting
-from kdlib.study.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.training.recipe import Recipe
 
 # Chosen by mean accuracy on the validation clips of seeds 100 to 103, which no other row uses;

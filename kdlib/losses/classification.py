@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdlib.losses.logit_kd import Reduction, reduce_batch
+from kdlib.losses.kd import Reduction, reduce_batch
 from kdlib.losses.multi_label import multi_label_cross_entropy
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdlib.losses.logit_kd import Reduction, at_least_float32, kd_loss, reduce_batch
+from kdlib.losses.kd import Reduction, at_least_float32, kd_loss, reduce_batch
 
 _MASKED = -1000.0
 

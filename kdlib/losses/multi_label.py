@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlib.losses.logit_kd import Reduction, at_least_float32, reduce_batch
+from kdlib.losses.kd import Reduction, at_least_float32, reduce_batch
 
 
 def multi_label_cross_entropy(

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from kdlib.losses.feature_kd import upsample_to
-from kdlib.losses.logit_kd import Reduction, kd_loss, reduce_batch
+from kdlib.losses.kd import Reduction, kd_loss, reduce_batch
 
 
 def pixel_logit_kd_loss(

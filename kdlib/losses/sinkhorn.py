@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kdlib.losses.logit_kd import Reduction, reduce_batch
+from kdlib.losses.kd import Reduction, reduce_batch
 
 
 def sinkhorn_loss(

@@ -8,19 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdlib.data.augment import resize
+from kdlib.clips.augment import resize
+from kdlib.clips.batches import Batch
 from kdlib.errors import UserError
 from kdlib.losses.classification import classification_loss
 from kdlib.models.classifier import VideoClassifier
-
-
-@dataclass(frozen=True)
-class Batch:
-    """clips float (B, 3, T, H, W); labels (B,) or multi-hot (B, K); indices (B,) into the split."""
-
-    clips: Tensor
-    labels: Tensor
-    indices: Tensor
 
 
 @dataclass(frozen=True)

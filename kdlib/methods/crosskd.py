@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kdlib.errors import UserError
 from kdlib.losses.crosskd import align
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.methods.base import Distillation, Seen
 from kdlib.models.classifier import VideoClassifier
 

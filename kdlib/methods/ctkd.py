@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.methods.base import Distillation, Seen
 from kdlib.models.classifier import VideoClassifier
 

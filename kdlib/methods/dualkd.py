@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.losses.sinkhorn import sinkhorn_loss
 from kdlib.methods.base import Batch, Distillation, Epoch, Seen, Terms
 from kdlib.models.classifier import VideoClassifier

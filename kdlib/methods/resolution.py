@@ -14,7 +14,7 @@ from torch import Tensor
 from kdlib.errors import UserError
 from kdlib.losses.classification import classification_loss
 from kdlib.losses.feature_kd import feature_kd_loss
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.losses.pixel_logit_kd import pixel_logit_kd_loss
 from kdlib.methods.base import Batch, Method, StepOutput
 from kdlib.models.classifier import VideoClassifier

@@ -1,1 +1,1 @@
-"""RunSpec -> run -> RunRecord -> artifact -> claim: the reproduction machinery."""
+"""Records -> artifact -> claim: what is made of the runs."""

@@ -14,12 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdlib.errors import UserError, unknown
+from kdlib.runs.engine import run_all
+from kdlib.runs.plan import plan
+from kdlib.runs.spec import RunSpec
+from kdlib.runs.store import RunRecord, run_key
 from kdlib.study import artifacts, claims
-from kdlib.study.engine import run_all
-from kdlib.study.plan import plan
 from kdlib.study.setting import ROOT, Setting
-from kdlib.study.spec import RunSpec
-from kdlib.study.store import RunRecord, run_key
 
 BOOK = ROOT / "book"
 Records = Mapping[str, list[RunRecord]]

@@ -9,8 +9,8 @@ import torch
 
 from kdlib.data import manifest as manifests
 from kdlib.errors import UserError, unknown
-from kdlib.study.datasets import Datasets
-from kdlib.study.store import RunStore
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")

@@ -13,7 +13,7 @@ from kdlib.analysis.statistics import (
     paired_difference,
     proportion_interval,
 )
-from kdlib.study.store import RunRecord
+from kdlib.runs.store import RunRecord
 
 
 def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:

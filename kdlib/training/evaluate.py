@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from kdlib.clips.batches import ClipSource, test_clips
 from kdlib.methods.base import Method
-from kdlib.training.batches import ClipSource, test_clips
 
 
 @torch.inference_mode()

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from kdlib.analysis.metrics import quality, video_logits
-from kdlib.methods.base import Epoch, Method
-from kdlib.training.batches import (
+from kdlib.clips.batches import (
     ClipSource,
     batches_per_epoch,
     plain_batches,
     training_batches,
 )
+from kdlib.methods.base import Epoch, Method
 from kdlib.training.evaluate import predict
 from kdlib.training.precision import check_bfloat16
 from kdlib.training.recipe import Recipe, make_optimizer, set_rate

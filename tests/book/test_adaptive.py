@@ -12,8 +12,8 @@ from book.adaptive import audit, figures, lesson, tables
 from book.adaptive.runs import ABLATED, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
 from book.adaptive.study import ABLATIONS, studies
 from kdlib.errors import UserError
+from kdlib.runs.plan import work
 from kdlib.study.claims import read
-from kdlib.study.plan import work
 from kdlib.study.setting import ROOT, Setting
 
 

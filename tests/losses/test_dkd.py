@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdlib.losses.dkd import dkd_loss, non_target_class_kd, target_class_kd
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 
 
 def draw(seed=0, batch=5, classes=7):

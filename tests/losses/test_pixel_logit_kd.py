@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.losses.pixel_logit_kd import pixel_logit_kd_loss
 
 B, K, T = 2, 5, 3

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from kdlib.errors import UserError
-from kdlib.losses.logit_kd import kd_loss
+from kdlib.losses.kd import kd_loss
 from kdlib.methods import crosskd, ctkd, dkd, dualkd, gkd, kd
 from kdlib.methods.base import Batch, Epoch
 from kdlib.training.loop import fit

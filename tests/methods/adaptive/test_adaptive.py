@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from kdlib import methods
+from kdlib.clips.batches import plain_batches
 from kdlib.errors import UserError
 from kdlib.methods import adaptive, kd
 from kdlib.methods.adaptive import scaled, selection_probability
 from kdlib.methods.base import Batch, Epoch
-from kdlib.training.batches import plain_batches
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 

@@ -1,0 +1,210 @@
+"""The command line: `python -m kdlib COMMAND`, which the Makefile only forwards to."""
+
+import argparse
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdlib.errors import UserError, unknown
+
+SETTINGS = {
+    "profile": "how big: smoke (does it run?), laptop (default), gpu, paper",
+    "chapters": "which chapters, comma-separated; all by default",
+    "dataset": "generated (default), or real sets by role: jhmdb21, or target:jhmdb21",
+    "data": "the folder that holds the real sets",
+    "device": "cpu (default) or cuda",
+    "jobs": "worker processes; as many as there are cores by default",
+    "seeds": "seeds of every row; 0 (default) leaves them to the profile",
+    "store": "where records and caches are kept; .kdlib by default",
+    "size": "side in pixels of the clips that `data prepare` makes room for",
+    "results": "where artifacts, notebooks and the book go; results by default",
+}
+
+DESCRIPTION = """\
+A study book one can run: knowledge distillation for video action recognition.
+
+commands
+  plan        what a reproduction would train, and about how long it would take
+  run         train what is missing, no notebooks and no book
+  reproduce   train, execute the notebooks, build the book, report verdicts
+  status      artifacts and runs that exist already
+  explain ID  one artifact: its runs, their records and where they come from
+
+  keep        copy results on real data to results/reference, to be committed and shown
+  data ...    data sets: list, show, fetch, verify, prepare, cache; `data help` says more
+
+settings, each as NAME=value or --name value
+"""
+
+EPILOG = """\
+examples
+  python -m kdlib plan CHAPTERS=resolution
+  python -m kdlib reproduce PROFILE=smoke
+  python -m kdlib reproduce DATASET=jhmdb21 DATA=../shared/data CHAPTERS=resolution
+  python -m kdlib explain reskd/targets
+  python -m kdlib data verify jhmdb21 DATA=../shared/data
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; settings are checked by `setting`, not here, so that errors name the field."""
+    made = argparse.ArgumentParser(
+        "kdlib",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("command", metavar="COMMAND")
+    made.add_argument("words", nargs="*", metavar="NAME=value", help=argparse.SUPPRESS)
+    for name, text in SETTINGS.items():
+        made.add_argument(f"--{name}", metavar="value", help=text)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 only if all it was asked for was done."""
+    options = parser().parse_args(arguments)
+    warnings.formatwarning = _one_line  # type: ignore[assignment]
+    try:
+        if options.command not in COMMANDS:
+            raise unknown("command", options.command, COMMANDS)
+        return COMMANDS[options.command](*_settings(options))
+    except UserError as error:
+        print(f"kdlib: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "kdlib: stopped; what was finished is kept, and the next call goes on", file=sys.stderr
+        )
+        return 130
+    except OSError as error:
+        print(f"kdlib: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None
+) -> str:
+    return f"kdlib: note: {message}\n"
+
+
+def _settings(options: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
+    """The given settings by name, and the words that are no settings."""
+    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    rest = []
+    for word in options.words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            rest.append(word)
+        elif name.lower() not in SETTINGS:
+            raise unknown("setting", name, [setting.upper() for setting in SETTINGS])
+        else:
+            given[name.lower()] = value
+    return given, rest
+
+
+def _setting(given: dict[str, str]) -> Any:
+    from kdlib.study.setting import Setting
+
+    values: dict[str, Any] = {
+        k: v for k, v in given.items() if k not in ("chapters", "size") and v != ""
+    }
+    for name in ("jobs", "seeds"):
+        if name in values:
+            with contextlib.suppress(ValueError):
+                values[name] = int(values[name])
+    return Setting(**{"jobs": os.cpu_count() or 1, **values})
+
+
+def _keep(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.reference import keep
+    from kdlib.press.reproduce import open_chapters
+
+    _no_words("keep", words)
+    setting = _setting(given)
+    print(f"kept in {keep(open_chapters(_chapters(given), setting), setting)}")
+    return 0
+
+
+def _data(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.cli import data
+
+    if words == ["help"]:
+        print(data.HELP, end="")
+        return 0
+    if words[:1] == ["fetch"] and given.get("data"):
+        Path(given["data"]).mkdir(parents=True, exist_ok=True)
+    return data.data(_setting(given), words, given.get("size", ""))
+
+
+def _chapters(given: dict[str, str]) -> list[str]:
+    return [name for name in given.get("chapters", "").split(",") if name]
+
+
+def _no_words(command: str, words: list[str]) -> None:
+    if words:
+        raise UserError(f"{command}: unexpected {words[0]!r}; settings are written NAME=value")
+
+
+def _plan(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.reproduce import open_chapters, plan_text
+
+    _no_words("plan", words)
+    setting = _setting(given)
+    print(plan_text(open_chapters(_chapters(given), setting), setting))
+    return 0
+
+
+def _run(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.reproduce import open_chapters, todo
+    from kdlib.runs.engine import run_all
+
+    _no_words("run", words)
+    setting = _setting(given)
+    missing, found = todo(open_chapters(_chapters(given), setting), setting)
+    outcome = run_all(
+        missing, setting.run_store, setting.datasets, device=setting.device, jobs=setting.jobs
+    )
+    print(f"{found} found, {len(outcome.done)} trained, {len(outcome.failed)} failed")
+    return 1 if outcome.failed else 0
+
+
+def _reproduce(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.reproduce import reproduce
+
+    _no_words("reproduce", words)
+    summary = reproduce(_chapters(given), _setting(given))
+    print(f"\n{summary.text()}")
+    return 1 if summary.failures else 0
+
+
+def _status(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.status import status
+
+    _no_words("status", words)
+    print(status(_chapters(given), _setting(given)))
+    return 0
+
+
+def _explain(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.press.status import explain
+
+    if len(words) != 1:
+        raise UserError("explain: name one artifact, such as reskd/targets")
+    print(explain(words[0], _setting(given)))
+    return 0
+
+
+COMMANDS = {
+    "plan": _plan,
+    "run": _run,
+    "reproduce": _reproduce,
+    "status": _status,
+    "explain": _explain,
+    "keep": _keep,
+    "data": _data,
+}

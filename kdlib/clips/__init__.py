@@ -1,0 +1,1 @@
+"""Videos -> batches on the device: which frames, which geometry, which pixels."""

@@ -1,0 +1,79 @@
+"""The videos of a DataSpec: generated once and cached, or read from files by a manifest."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdlib.data import real
+from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec
+from kdlib.data.generated.store import stored_videos
+from kdlib.data.manifest import load
+from kdlib.data.videos import Videos
+from kdlib.errors import UserError
+from kdlib.runs.spec import DataSpec, RunSpec
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """Where videos lie: `root` holds real sets, `cache` what was generated or decoded."""
+
+    cache: Path
+    root: Path | None = None
+    jobs: int = 1
+
+    def load(self, data: DataSpec) -> dict[str, Videos]:
+        """The videos of every split, memory-mapped from the cache, which is filled if need be."""
+        if data.name.startswith("generated/"):
+            return {split: self._generated(data, split, getattr(data, split)) for split in SPLITS}
+        manifest = load(data.name)
+        side = stored_side(data.size, manifest.media)
+        parts = real.read(
+            manifest,
+            self._root(data.name),
+            split=data.split,
+            cache_root=self.cache,
+            height=side,
+            width=side,
+            jobs=self.jobs,
+        )
+        return {p: videos.balanced(getattr(data, p), data.seed) for p, videos in parts.items()}
+
+    def key(self, name: str, split: str | None = None) -> str:
+        """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""
+        if name.startswith("generated/"):
+            return f"generator {GENERATOR_VERSION}"
+        return real.content_key(load(name), self._root(name), self.cache, split)
+
+    def _root(self, name: str) -> Path:
+        if self.root is None:
+            raise UserError(f"DATA: name the folder that holds {name}, as DATA=../shared/data")
+        return self.root
+
+    def keys(self, specs: Iterable[RunSpec]) -> dict[str, str]:
+        """The key of each data set, by `DataSpec.source`, of these runs and all they need."""
+        used = {data.source: data for data in _used(specs)}
+        return {source: self.key(data.name, data.split) for source, data in used.items()}
+
+    def _generated(self, data: DataSpec, split: str, count: int) -> Videos:
+        spec = GeneratedSpec(
+            data.name.removeprefix("generated/"),
+            data.seed,
+            frames=data.frames,
+            size=data.size,
+            domain=data.domain,
+        )
+        return stored_videos(self.cache / "generated", spec, split, count)
+
+
+def stored_side(size: int, media: str) -> int:
+    """Side in pixels of stored frames for clips of `size`: videos have room for a moving crop."""
+    # As much larger than a clip as the papers' 256 pixels are than their 224.
+    return round(size * 8 / 7) if media == "videos" else size
+
+
+def _used(specs: Iterable[RunSpec]) -> Iterator[DataSpec]:
+    for spec in specs:
+        yield spec.data
+        yield from _used(spec.needs)

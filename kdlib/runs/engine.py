@@ -1,0 +1,137 @@
+"""The local engine: worker processes that execute planned runs, one progress bar, safe to stop.
+
+Workers live as long as the engine and take one run at a time. A worker that dies fails its own run
+only, and another takes its place; what it had trained goes on from its checkpoint at the next call.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+
+from tqdm import tqdm
+
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.plan import Planned
+from kdlib.runs.store import RunStore
+from kdlib.runs.worker import BUSY, EPOCH, FAILED
+
+
+@dataclass
+class Outcome:
+    """What became of the runs: keys done, and the reason of each that failed."""
+
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run_all(
+    runs: Iterable[Planned], store: RunStore, datasets: Datasets, *, device: str, jobs: int
+) -> Outcome:
+    """Execute all runs, teachers first, in `jobs` worker processes. Ctrl-C stops all of them."""
+    waiting = {run.key: run for run in runs}
+    if not waiting:
+        return Outcome()
+    store.check_writable()
+    workers = [_Worker(store, datasets, device) for _ in range(min(jobs, len(waiting)))]
+    bar = tqdm(
+        total=sum(run.work for run in waiting.values()),
+        desc=f"0/{len(waiting)} runs",
+        bar_format="{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}]",
+        mininterval=0.5,
+    )
+    try:
+        return _drive(waiting, workers, bar)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+        bar.close()
+
+
+def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> Outcome:
+    outcome, unfinished = Outcome(), dict(waiting)
+
+    def finish(key: str, failure: str | None) -> None:
+        run = unfinished.pop(key)
+        waiting.pop(key, None)
+        if failure is None:
+            outcome.done.append(key)
+        else:
+            outcome.failed[key] = f"{run.spec.title}: {failure}"
+            tqdm.write(f"kdlib: failed: {outcome.failed[key]}")
+            for orphan in [k for k, other in unfinished.items() if key in other.needs]:
+                finish(orphan, "its teacher failed")
+        count = len(outcome.done) + len(outcome.failed)
+        bar.set_description_str(f"{count}/{count + len(unfinished)} runs")
+
+    while unfinished:
+        for worker in workers:
+            ready = (k for k, run in waiting.items() if not unfinished.keys() & set(run.needs))
+            if worker.run is None and (key := next(ready, None)) is not None:
+                worker.give(waiting.pop(key))
+        active = {worker.connection: worker for worker in workers if worker.run is not None}
+        for connection in wait(list(active)):
+            worker = active[connection]  # type: ignore[index]
+            run, before = worker.current
+            kind, detail = worker.receive()
+            if kind == EPOCH:
+                bar.update(run.work * (int(detail) - before) / run.spec.recipe.epochs)
+            elif kind == BUSY:
+                waiting[run.key] = run
+                time.sleep(0.2)
+            else:
+                bar.update(run.work * (1 - before / run.spec.recipe.epochs))
+                finish(run.key, detail if kind == FAILED else None)
+    return outcome
+
+
+class _Worker:
+    """A process and the run it is at."""
+
+    def __init__(self, store: RunStore, datasets: Datasets, device: str) -> None:
+        self.arguments = (store, datasets, device)
+        self.run: Planned | None = None
+        self.epochs = 0
+        self._start()
+
+    def _start(self) -> None:
+        # A plain process, not multiprocessing's: that would import the caller's main module again.
+        self.connection, far = multiprocessing.Pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
+            pass_fds=[far.fileno()],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        far.close()
+        self.connection.send(self.arguments)
+
+    @property
+    def current(self) -> tuple[Planned, int]:
+        """The run in work and its finished epochs."""
+        assert self.run is not None
+        return self.run, self.epochs
+
+    def give(self, run: Planned) -> None:
+        self.run, self.epochs = run, 0
+        try:
+            self.connection.send(run)
+        except BrokenPipeError:
+            self._start()
+            self.connection.send(run)
+
+    def receive(self) -> tuple[str, str]:
+        """The next message; a dead process is a failed run and is replaced."""
+        try:
+            kind, detail = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            kind, detail = FAILED, f"its worker died (exit code {self.process.wait()})"
+            self._start()
+        if kind == EPOCH:
+            self.epochs = int(detail)
+        else:
+            self.run = None
+        return kind, detail

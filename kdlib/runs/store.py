@@ -1,0 +1,179 @@
+"""Where runs are kept: one folder a run, written whole or not at all, never overwritten."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kdlib import models
+from kdlib.errors import UserError
+from kdlib.models.classifier import VideoClassifier
+from kdlib.runs.code import code_hash
+from kdlib.runs.spec import RunSpec, parse
+
+FORMAT = 3
+CHECKSUMS = "checksums.json"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run: `spec.json`, `env.json`, `metrics.jsonl`, `result.json`, `traces.npz`,
+    `student.safetensors` and the checksums of them all."""
+
+    path: Path
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """The run's specification."""
+        return parse(RunSpec, json.loads((self.path / "spec.json").read_text()))
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """Accuracies of the last and of the validation-chosen epoch, per class, and cost."""
+        return json.loads((self.path / "result.json").read_text())
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device and commit."""
+        return json.loads((self.path / "env.json").read_text())
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch."""
+        return pd.read_json(self.path / "metrics.jsonl", lines=True)
+
+    @cached_property
+    def traces(self) -> dict[str, np.ndarray]:
+        """Arrays by name: test logits and labels, and what the method recorded."""
+        with np.load(self.path / "traces.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def student(self) -> VideoClassifier:
+        """The trained student of the last epoch, on the CPU, in eval mode."""
+        model = models.build(
+            self.spec.model.name, len(self.result["classes"]), **self.spec.model.options
+        )
+        model.load_state_dict(load_file(self.path / "student.safetensors"))
+        return model.eval()
+
+
+class RunStore:
+    """All records below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: str) -> RunRecord | None:
+        """The record of this key; a damaged one is set aside with a warning and not returned."""
+        path = self.root / "runs" / key
+        if not path.exists():
+            return None
+        fault = _fault(path)
+        if fault is None:
+            return RunRecord(path)
+        aside = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=self._folder("set-aside")))
+        os.replace(path, aside / "record")
+        print(f"kdlib: set aside a damaged record ({fault}): {aside}", file=sys.stderr)
+        return None
+
+    def write(
+        self,
+        key: str,
+        *,
+        texts: Mapping[str, str],
+        traces: Mapping[str, np.ndarray],
+        student: Mapping[str, Tensor],
+    ) -> RunRecord:
+        """Write a record into a temporary folder, then rename it into place."""
+        temporary = Path(tempfile.mkdtemp(prefix=key, dir=self._folder("temporary")))
+        try:
+            for name, text in texts.items():
+                (temporary / name).write_text(text)
+            np.savez_compressed(temporary / "traces.npz", **dict(traces))  # type: ignore[arg-type]
+            save_file(
+                {name: value.contiguous() for name, value in student.items()},
+                temporary / "student.safetensors",
+            )
+            sums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+            (temporary / CHECKSUMS).write_text(json.dumps(sums, indent=1))
+            os.replace(temporary, self._folder("runs") / key)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return RunRecord(self.root / "runs" / key)
+
+    def lock(self, key: str) -> FileLock:
+        """The lock that whoever trains this key holds."""
+        return FileLock(self._folder("locks") / f"{key}.lock")
+
+    def checkpoint(self, key: str) -> Path:
+        """Where an interrupted training of this key left off."""
+        return self.root / "checkpoints" / f"{key}.pt"
+
+    def check_writable(self) -> None:
+        """UserError if nothing can be written here."""
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._folder("temporary")) as probe:
+                probe.write(b"0" * 4096)
+        except OSError as error:
+            raise UserError(
+                f"STORE: cannot write to {self.root} ({error.strerror}); free space or name another"
+            ) from None
+
+    def _folder(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
+    """The run's identity: spec, device type, data, code and the identities of what it needs.
+
+    data_keys: by `DataSpec.source`, the key of the bytes (`kdlib.runs.datasets.Datasets.keys`).
+    """
+    parts = {
+        "format": FORMAT,
+        "spec": spec.digest,
+        "device": device.split(":")[0],
+        "data": data_keys[spec.data.source],
+        "code": code_hash(
+            [
+                "kdlib.training.loop",
+                "kdlib.training.evaluate",
+                f"kdlib.methods.{spec.method.name}",
+                f"kdlib.models.{spec.model.name}",
+            ]
+        ),
+        "needs": [run_key(needed, device, data_keys) for needed in spec.needs],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        sums = json.loads((path / CHECKSUMS).read_text())
+        for name in ("spec.json", "result.json", "metrics.jsonl", "student.safetensors"):
+            if name not in sums:
+                return f"{name} has no checksum"
+        for name, expected in sums.items():
+            if Path(name).name != name or _sha256(path / name) != expected:
+                return f"{name} does not match its checksum"
+    except (OSError, ValueError, AttributeError) as error:
+        return str(error)
+    return None

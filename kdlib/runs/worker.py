@@ -1,0 +1,69 @@
+"""A worker process of the engine: it executes one run after another and reports on each."""
+
+import errno
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+import torch
+from filelock import Timeout
+
+from kdlib.errors import UserError
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.execute import execute
+from kdlib.runs.plan import Planned
+from kdlib.runs.store import RunStore
+
+EPOCH, DONE, BUSY, FAILED = "epoch", "done", "busy", "failed"
+
+
+def serve(connection: Connection) -> None:
+    """Take one run after another until the engine hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what Ctrl-C means
+    torch.set_num_threads(1)
+    store, datasets, device = connection.recv()
+    while True:
+        try:
+            run = connection.recv()
+            connection.send(_attempt(run, store, datasets, device, connection))
+        except (EOFError, BrokenPipeError):
+            return
+
+
+def _attempt(
+    run: Planned, store: RunStore, datasets: Datasets, device: str, connection: Connection
+) -> tuple[str, str]:
+    try:
+        with store.lock(run.key).acquire(timeout=0):
+            if store.find(run.key) is not None:
+                return DONE, ""
+            needed = [store.find(key) for key in run.needs]
+            if None in needed:
+                return FAILED, "a run that it needs is not in the store"
+            execute(
+                run.spec,
+                run.key,
+                store,
+                datasets.load(run.spec.data),
+                [record for record in needed if record is not None],
+                device=device,
+                progress=lambda epoch: connection.send((EPOCH, str(epoch))),
+            )
+            return DONE, ""
+    except Timeout:
+        return BUSY, ""
+    except UserError as error:
+        return FAILED, str(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        if error.errno == errno.ENOSPC:
+            return FAILED, f"the disk of {store.root} is full; free space and run again"
+        return FAILED, f"{error.strerror}: {error.filename}"
+    except Exception:
+        return FAILED, traceback.format_exc(limit=-4)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

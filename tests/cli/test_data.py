@@ -1,0 +1,115 @@
+"""`python -m kdlib data ...`, as a user calls it."""
+
+import json
+import re
+
+import pytest
+
+from kdlib import cli
+from kdlib.cli import data as data
+
+
+@pytest.fixture
+def kdlib(small_set, capsys):
+    """Run a data command where data_manifests/ holds one small set of images; status and text."""
+
+    def run(*words):
+        where = [f"DATA={small_set / 'data'}", f"STORE={small_set / 'store'}"]
+        status = cli.main(["data", *words, *where])
+        return status, "".join(capsys.readouterr())
+
+    return run
+
+
+def test_list_and_show(kdlib):
+    status, text = kdlib("list")
+    assert status == 0
+    assert re.search(r"mine +\| Waving and jumping .* form +\| yes", text)
+    assert kdlib() == (status, text)
+    status, text = kdlib("show", "mine")
+    assert status == 0
+    for part in ("terms     Mine.", "all: 12 train, 4 test", "Film it yourself. Its place is"):
+        assert part in text
+
+
+def test_verify_prepare_and_the_cache(kdlib, tmp_path):
+    status, text = kdlib("verify", "mine")
+    assert status == 0
+    assert "| all     | train  |         12 |" in text
+    report = json.loads((tmp_path / "store/verified/mine.json").read_text())
+    assert report["whole"]
+    assert (tmp_path / "store/verified/mine-classes.csv").read_text().startswith("class,all train")
+
+    status, text = kdlib("prepare", "mine", "SIZE=16")
+    assert status == 0
+    assert "mine for clips of 16 px: 16 files, 16 frames of 16x16" in text
+    assert "preparing 16 files at 16x16: about" in text
+    status, text = kdlib("prepare", "mine", "SIZE=16")
+    assert "preparing" not in text
+
+    status, text = kdlib("cache")
+    assert re.search(r"frames/mine/16x16-\w+ +\| +[0-9.]+ \| +16 \| +0 \|", text)
+    assert kdlib("cache", "check")[0] == 0
+    (binary,) = (tmp_path / "store/cache/frames/mine").glob("16x16-*/frames.bin")
+    content = bytearray(binary.read_bytes())
+    content[5] ^= 1
+    binary.write_bytes(content)
+    status, text = kdlib("cache", "check")
+    assert status == 1
+    assert "a damaged folder" in text
+    status, text = kdlib("cache", "remove", "mine")
+    assert status == 0
+    assert "removed 2 folders" in text
+    assert "nothing is cached" in kdlib("cache")[1]
+
+
+def test_a_set_with_faults_exits_with_1_and_is_not_prepared(kdlib, tmp_path):
+    (tmp_path / "data/mine/train/jump/0.png").write_bytes(b"no picture")
+    status, text = kdlib("verify", "mine")
+    assert status == 1
+    assert "undecodable: 1" in text
+    assert "NOT whole" in text
+
+
+def test_what_can_be_fetched_is_fetched_listed_and_checked(kdlib, tmp_path):
+    status, text = kdlib("fetch", "mine")
+    assert status == 2
+    assert "nothing of it can be fetched. Film it yourself." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lits"], "data: unknown value 'lits'.*Did you mean 'list'"),
+        (["verify"], "data verify: name one data set"),
+        (["verify", "a", "b"], "data verify: name one data set"),
+        (["show", "mien"], "data set: unknown value 'mien'.*Did you mean 'mine'"),
+        (["list", "x"], "data list: unexpected 'x'"),
+        (["prepare", "mine", "SIZE=big"], "SIZE: side of clips in pixels.*not 'big'"),
+        (["cache", "chek"], "data cache: say"),
+        (["cache", "remove"], "data cache remove: name one folder"),
+        (["cache", "remove", "yours"], "data cache remove: unknown value 'yours'"),
+    ],
+)
+def test_a_users_mistake_is_one_line(kdlib, words, message):
+    status, text = kdlib(*words)
+    assert status == 2
+    assert re.search(message, text)
+    assert text.count("\n") == 1
+
+
+def test_a_set_is_prepared_at_the_sizes_that_chapters_read(kdlib, monkeypatch):
+    status, text = kdlib("prepare", "mine")
+    assert status == 0
+    assert "mine for clips of 16 px" in text
+    monkeypatch.setattr(data, "chapter_names", lambda: ["resolution"])
+    status, text = kdlib("prepare", "mine")
+    assert status == 2
+    assert "SIZE: no chapter reads mine yet; name a size, as SIZE=64" in text
+
+
+def test_help(kdlib):
+    status, text = kdlib("help")
+    assert status == 0
+    for command in ("list", "show", "fetch", "verify", "prepare", "cache"):
+        assert f"data {command}" in text

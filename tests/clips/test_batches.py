@@ -1,0 +1,46 @@
+import numpy as np
+import torch
+
+from kdlib.clips.batches import batches_per_epoch, test_clips, training_batches
+
+CPU = torch.device("cpu")
+
+
+def epoch_of(source, seed=0, epoch=0, batch_size=8, **options):
+    return list(training_batches(source, batch_size, seed=seed, epoch=epoch, device=CPU, **options))
+
+
+def test_an_epoch_is_determined_by_seed_and_epoch(source):
+    first, again = epoch_of(source), epoch_of(source)
+    assert all(torch.equal(a.clips, b.clips) for a, b in zip(first, again, strict=True))
+    for other in (epoch_of(source, seed=1), epoch_of(source, epoch=1)):
+        assert not torch.equal(first[0].indices, other[0].indices)
+
+
+def test_labels_belong_to_their_clips(source, videos):
+    for batch in epoch_of(source):
+        assert torch.equal(batch.labels, torch.from_numpy(videos.labels)[batch.indices])
+        brightest = batch.clips.mean((2, 3, 4)).argmax(1)
+        assert torch.equal(brightest, batch.labels)
+
+
+def test_every_video_once_and_no_small_last_batch(source):
+    seen = torch.cat([batch.indices for batch in epoch_of(source, batch_size=10)])
+    assert len(seen) == 20
+    assert len(seen.unique()) == 20
+
+
+def test_a_selection_smaller_than_a_batch_is_one_batch(source):
+    batches = epoch_of(source, indices=np.array([3, 5]))
+    assert len(batches) == 1
+    assert sorted(batches[0].indices.tolist()) == [3, 5]
+    assert batches_per_epoch(2, 8) == 1
+
+
+def test_test_clips_keep_the_order_and_all_views(source):
+    pairs = list(test_clips(source, 10, CPU))
+    assert np.concatenate([index for index, _ in pairs]).tolist() == list(range(24))
+    assert pairs[0][1].shape == (10, 1, 3, 4, 16, 16)
+
+
+test_clips.__test__ = False

@@ -1,0 +1,92 @@
+import json
+
+import pandas as pd
+import pytest
+
+from kdlib.errors import UserError
+from kdlib.press import reference
+from kdlib.study.setting import Setting
+
+
+def results(rows):
+    return pd.DataFrame(rows, columns=["pair", "training", "top-1 %", "gain", "n"])
+
+
+OURS = results([["a", "KD", "80 [78, 82]", "+1", 5], ["a", "direct", "79 [77, 81]", "–", 5]])
+THEIRS = results([["a", "direct", "21 [18, 24]", "–", 5], ["b", "KD", "9 [8, 9]", "+0", 1]])
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Reference results of one table and two claims, on JHMDB-21."""
+    folder = tmp_path / "laptop" / "jhmdb21"
+    (folder / "reskd").mkdir(parents=True)
+    about = {"profile": "laptop", "data": {"target": "jhmdb21"}, "machine": "2 cores of an X"}
+    (folder / "about.json").write_text(json.dumps({**about, "date": "2026-01-02"}))
+    THEIRS.to_csv(folder / "reskd/targets.csv", index=False)
+    claims = [{"text": "KD helps", "verdict": "inconclusive"}]
+    (folder / "reskd/claims.json").write_text(json.dumps(claims))
+    return tmp_path
+
+
+def test_rows_are_matched_by_all_the_columns_that_name_them(kept):
+    found = reference.references(Setting(), kept)
+    value, notes = reference.with_columns(OURS, "reskd/targets", found)
+    assert value["JHMDB-21|top-1 %"].isna().tolist() == [True, False]
+    assert value["JHMDB-21|top-1 %"][1] == "21 [18, 24]"
+    pd.testing.assert_frame_equal(value[OURS.columns], OURS)
+    (note,) = notes
+    assert "real data" in note
+    assert "2 cores of an X, 2026-01-02" in note
+
+
+def test_rows_may_be_named_by_one_column(kept):
+    path = kept / "laptop/jhmdb21/reskd/targets.csv"
+    THEIRS.drop(columns="pair").to_csv(path, index=False)
+    found = reference.references(Setting(), kept)
+    value, _ = reference.with_columns(OURS.drop(columns="pair"), "reskd/targets", found)
+    assert value["JHMDB-21|top-1 %"].tolist() == ["9 [8, 9]", "21 [18, 24]"]
+
+
+def test_tables_without_a_counterpart_stay_as_they_are(kept):
+    found = reference.references(Setting(), kept)
+    for value, artifact in (
+        (OURS, "reskd/other"),
+        (OURS[["pair", "n"]], "reskd/targets"),
+        (OURS.assign(pair="c"), "reskd/targets"),
+    ):
+        same, notes = reference.with_columns(value, artifact, found)
+        pd.testing.assert_frame_equal(same, value)
+        assert notes == []
+
+
+def test_tables_of_other_shapes_stand_whole(kept):
+    found = reference.references(Setting(), kept)
+    wide = OURS.rename(columns={"gain": "train s"})
+    ((note, theirs),) = reference.whole_tables(wide, "reskd/targets", found).items()
+    assert note == (
+        "JHMDB-21: reference results on real data, profile laptop, 2 cores of an X, 2026-01-02."
+    )
+    assert theirs.astype(str).equals(THEIRS.astype(str))
+    assert reference.whole_tables(OURS, "reskd/targets", found) == {}
+    assert reference.whole_tables(wide, "reskd/other", found) == {}
+
+
+def test_ones_own_data_are_not_shown_twice(kept, tmp_path):
+    own = Setting(dataset="jhmdb21", data=str(tmp_path))
+    assert reference.references(own, kept) == []
+    assert [r.short for r in reference.references(Setting(), kept)] == ["JHMDB-21"]
+
+
+def test_generated_results_are_no_reference():
+    with pytest.raises(UserError, match="DATASET: reference results are those of real data"):
+        reference.keep([], Setting())
+
+
+def test_shipped_references_are_small_readable_and_without_weights():
+    files = [path for path in reference.FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 5e6
+    assert {path.suffix for path in files} <= {".csv", ".json", ".jsonl"}
+    for path in reference.FOLDER.glob("*/*/about.json"):
+        about = json.loads(path.read_text())
+        assert {"profile", "data", "machine", "date"} <= about.keys()

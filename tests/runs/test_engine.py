@@ -1,0 +1,199 @@
+"""The engine with real worker processes, killed for real."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+import torch
+
+from kdlib.errors import UserError
+from kdlib.methods.supervised import Supervised
+from kdlib.runs.engine import run_all
+from kdlib.runs.execute import clip_source
+from kdlib.training.evaluate import predict
+
+
+@pytest.fixture
+def go(store, datasets, planned):
+    def run(*specs, jobs=2):
+        return run_all(planned(*specs)[0], store, datasets, device="cpu", jobs=jobs)
+
+    return run
+
+
+def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, store, datasets):
+    teacher = make_spec()
+    students = [make_spec(teacher=teacher, weight=w) for w in (1.0, 2.0)]
+    missing, found = planned(*students)
+    assert ([run.spec for run in missing], found) == ([teacher, *students], 0)
+    assert len(go(*students).done) == 3
+    assert planned(*students) == ([], 2)
+    record = store.find(missing[1].key)
+    assert record.spec == students[0]
+    assert set(record.result["last"]) == {"score", "video_top5", "clip_top1", "per_class"}
+    assert record.result["cost"]["parameters"] == sum(
+        p.numel() for p in record.student().parameters()
+    )
+    assert len(record.history) == 2
+    assert record.result["chosen_epoch"] == 0, "else the next lines could not tell last from chosen"
+    source = clip_source(datasets.load(record.spec.data)["test"], record.spec.data, "test")
+    again = predict(Supervised(record.student(), (), 8), source)
+    assert torch.allclose(again, torch.from_numpy(record.traces["logits_last"]).float(), atol=1e-2)
+    small = [f for f in record.path.iterdir() if f.name != "student.safetensors"]
+    assert sum(file.stat().st_size for file in small) < 2e6
+
+
+def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec, store):
+    """All of them; but for the last layer, where that run had other data."""
+    first = make_spec(seed=5)
+    other = dataclasses.replace(first, data=dataclasses.replace(first.data, seed=3))
+
+    def still(start):
+        recipe = dataclasses.replace(first.recipe, learning_rate=1e-12)
+        return dataclasses.replace(make_spec(), recipe=recipe, start=start)
+
+    for start, fresh in ((first, set()), (other, {"fc.weight", "fc.bias"})):
+        runs = planned(still(start))[0]
+        assert [run.spec for run in runs] == [start, still(start)]
+        go(still(start))
+        before, after = (dict(store.find(run.key).student().named_parameters()) for run in runs)
+        differing = {name for name in before if not torch.allclose(before[name], after[name])}
+        assert differing == fresh
+
+
+def test_a_start_of_another_model_is_refused(planned, make_spec):
+    spec = dataclasses.replace(make_spec(), start=make_spec(width=8))
+    with pytest.raises(UserError, match="starts from a tsn with other options"):
+        planned(spec)
+
+
+def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_spec, store):
+    def still(spec):
+        recipe = dataclasses.replace(spec.recipe, learning_rate=1e-12)
+        return dataclasses.replace(spec, recipe=recipe)
+
+    specs = [still(make_spec()), still(make_spec(teacher=make_spec(seed=7)))]
+    keys = [run.key for run in planned(*specs)[0] if run.spec in specs]
+    go(*specs)
+    direct, distilled = (dict(store.find(key).student().named_parameters()) for key in keys)
+    for name, value in direct.items():
+        assert torch.allclose(value, distilled[name], atol=1e-6), name
+
+
+def test_a_failed_run_fails_its_students_alone(go, make_spec, planned, capfd):
+    # Feature KD between unequal widths is refused at the first step.
+    failing = make_spec(teacher=make_spec(width=8), target="feature")
+    orphan = make_spec(teacher=failing)
+    outcome = go(orphan, make_spec())
+    assert len(outcome.done) == 2
+    reasons = [outcome.failed[run.key] for run in planned(orphan)[0]]
+    assert "channels" in reasons[0]
+    assert reasons[1].endswith("its teacher failed")
+    assert "kdlib: failed" in capfd.readouterr().out
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.engine import run_all
+from kdlib.runs.plan import plan
+from kdlib.runs.spec import *
+from kdlib.runs.store import RunStore
+from kdlib.training.recipe import Recipe
+store, datasets = RunStore(Path({store!r})), Datasets(Path({cache!r}))
+specs = [RunSpec(
+    DataSpec("generated/detail12", train=32, validation=12, test=24, frames=2, size=16),
+    ModelSpec("tsn", {{"width": 4}}), Recipe(epochs={epochs}, learning_rate=1e-3, batch_size=16),
+    MethodSpec(), seed) for seed in range(3)]
+missing, _ = plan(specs, store, "cpu", datasets.keys(specs))
+outcome = run_all(missing, store, datasets, device="cpu", jobs=2)
+print(len(outcome.done), len(outcome.failed))
+"""
+
+
+def start(tmp_path, store="store", epochs=40):
+    code = SCRIPT.format(
+        tests=".", store=str(tmp_path / store), cache=str(tmp_path / "cache"), epochs=epochs
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def children(pid):
+    out = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
+    return [int(line) for line in out.stdout.split()]
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def contents(folder):
+    return {
+        path.name: (path / "student.safetensors").read_bytes()
+        for path in sorted((folder / "runs").iterdir())
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The students of a run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("calm")
+    assert start(folder).communicate(timeout=120)[0].split() == ["3", "0"]
+    return contents(folder / "store")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["worker", "engine", "interrupt"])
+def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed, who):
+    process = start(tmp_path)
+    wait_for(lambda: len(list((tmp_path / "store" / "runs").glob("*"))) >= 1)
+    if who == "worker":
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        out, _ = process.communicate(timeout=120)
+        done, failed = map(int, out.split()[-2:])
+        assert done + failed == 3
+        assert failed <= 1
+    else:
+        os.killpg(process.pid, signal.SIGKILL if who == "engine" else signal.SIGINT)
+        process.communicate(timeout=60)
+    again = start(tmp_path)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert contents(tmp_path / "store") == undisturbed
+    assert list((tmp_path / "store" / "checkpoints").glob("*")) == []
+
+
+@pytest.mark.slow
+def test_two_engines_on_one_store_train_nothing_twice(tmp_path):
+    both = [start(tmp_path), start(tmp_path)]
+    results = [process.communicate(timeout=180) for process in both]
+    assert [out.split() for out, _ in results] == [["3", "0"], ["3", "0"]]
+    assert len(contents(tmp_path / "store")) == 3
+    assert not (tmp_path / "store" / "set-aside").exists()
+
+
+def test_threads_may_call_it(go, make_spec):
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(go(make_spec(), jobs=1)))
+    thread.start()
+    thread.join(60)
+    assert len(outcomes[0].done) == 1
