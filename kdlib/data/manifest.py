@@ -251,6 +251,7 @@ class Manifest(Strict):
     incomplete: bool = False
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.17
     frames: Annotated[int, Field(ge=1)] | None = None
+    mirror: bool = True
     notes: str = ""
 
     @model_validator(mode="after")
