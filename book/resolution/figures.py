@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kdlib.analysis.plots import COLOURS, panels, picture
-from kdlib.clips.augment import resize
 from kdlib.clips.batches import test_clips
+from kdlib.clips.pixels import resize
 from kdlib.losses.feature_kd import upsample_to
 from kdlib.models.classifier import VideoClassifier
 from kdlib.runs.execute import clip_source

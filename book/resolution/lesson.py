@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kdlib.analysis.metrics import accuracy, video_logits
 from kdlib.analysis.plots import panels
-from kdlib.clips.augment import resize
+from kdlib.clips.pixels import resize
 from kdlib.data.videos import Videos
 from kdlib.methods.supervised import Supervised
 from kdlib.runs.execute import clip_source

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib.clips.augment import Augmentation, augment
+from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.sampling import Sampling, test_frames, training_frames
+from kdlib.clips.view import centre_view, draw_view
 from kdlib.data.videos import Videos
 
 
@@ -53,8 +54,9 @@ def training_batches(
         index = order[start : start + batch_size]
         frames = training_frames(source.videos.lengths[index], source.sampling, draw)
         clips = source.videos.clips(index, frames).to(device, non_blocking=True)
+        view = draw_view(source.augmentation, *_stored(clips), source.size, pixels)
         yield Batch(
-            augment(clips, source.augmentation, source.size, pixels),
+            view.pixels(clips),
             torch.from_numpy(source.videos.labels[index]).to(device, non_blocking=True),
             torch.from_numpy(index),
         )
@@ -84,5 +86,10 @@ def test_clips(
         frames = test_frames(source.videos.lengths[index], source.sampling)
         views = frames.shape[1]
         clips = source.videos.clips(np.repeat(index, views), frames.reshape(len(index) * views, -1))
-        pixels = augment(clips.to(device), source.augmentation, source.size, None)
+        pixels = centre_view(*_stored(clips), source.size).pixels(clips.to(device))
         yield index, pixels.unflatten(0, (len(index), views))
+
+
+def _stored(clips: Tensor) -> tuple[int, int, int]:
+    """Number, height and width of stored clips (B, T, H, W, 3)."""
+    return len(clips), clips.shape[2], clips.shape[3]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdlib.clips.augment import resize
 from kdlib.clips.batches import Batch
+from kdlib.clips.pixels import resize
 from kdlib.errors import UserError
 from kdlib.losses.classification import classification_loss
 from kdlib.models.classifier import VideoClassifier

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kdlib import methods, models
 from kdlib.analysis import metrics
-from kdlib.clips.augment import Augmentation
+from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.batches import ClipSource
 from kdlib.clips.sampling import Sampling
 from kdlib.data.videos import Videos
@@ -130,7 +130,7 @@ def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
     """How a data spec draws clips from a split: augmented for training only."""
     sampling = Sampling(data.sampling, data.frames, stride=data.stride, views=data.views)
     crop, flip = (data.crop, data.flip) if split == "train" else ("none", False)
-    return ClipSource(videos, sampling, Augmentation(crop=crop, flip=flip), data.size)
+    return ClipSource(videos, sampling, Augmentation(crop=crop, mirror=flip), data.size)
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
