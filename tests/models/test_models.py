@@ -29,7 +29,12 @@ def test_options_reach_the_model():
         ("c3d", 3, {"dropout": 1.0}, "model c3d.dropout: 1.0.*less than 1"),
         ("c3d", 3, {"dropout": float("nan")}, "model c3d.dropout: nan"),
         ("c3d", 0, {}, "model c3d.classes: 0.*greater than 0"),
-        ("tsn", 3, {"backbone": "resnet51"}, "model tsn.backbone: unknown.*Did you mean 'resnet50'"),
+        (
+            "tsn",
+            3,
+            {"backbone": "resnet51"},
+            "model tsn.backbone: unknown.*Did you mean 'resnet50'",
+        ),
         ("tsn", 3, {"backbone": ["micro"]}, "model tsn.backbone: unknown"),
     ],
 )
