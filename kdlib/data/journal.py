@@ -67,12 +67,17 @@ def damaged(frames: np.ndarray, entries: Mapping[str, Entry], jobs: int) -> list
     progress = tqdm(
         total=len(entries), desc="checking", unit="file", mininterval=0.5, disable=size < _MUCH
     )
+
+    def wrong(keys: list[str]) -> list[str]:
+        found = [key for key in keys if not _is_intact(frames, entries[key])]
+        progress.update(len(keys))
+        return found
+
+    # By the hundred, or a million single pictures would wait for their threads and not for SHA-256.
+    keys = list(entries)
+    shares = [keys[start : start + 100] for start in range(0, len(keys), 100)]
     with ThreadPoolExecutor(jobs) as pool, progress:
-        right = []
-        for one in pool.map(lambda entry: _is_intact(frames, entry), entries.values()):
-            right.append(one)
-            progress.update()
-    return [key for key, one in zip(entries, right, strict=True) if not one]
+        return [key for share in pool.map(wrong, shares) for key in share]
 
 
 def mapped(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple]:
@@ -99,9 +104,9 @@ def read(folder: Path) -> tuple[dict[str, Entry], int]:
         return {}, 0
     entries: dict[str, Entry] = {}
     unreadable, end = int(bool(rest)), 0
-    for line in lines:
+    for text in lines:
         try:
-            key, entry = _parsed(line, end)
+            key, entry = _parsed(text, end)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             unreadable += 1
             continue
