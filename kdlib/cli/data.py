@@ -11,6 +11,7 @@ import pandas as pd
 
 from kdlib.data import obtain, real, splits
 from kdlib.data.cache import How, damaged, entry_count, frame_cache
+from kdlib.data.generated import store
 from kdlib.data.manifest import Manifest, generated_names, load, names
 from kdlib.data.verify import Report, verify
 from kdlib.errors import UserError, unknown
@@ -192,10 +193,10 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
         if name.startswith("frames/"):
             files, left_out = entry_count(folder)
             row |= {"files": str(files), "left out": str(left_out)}
-            if words:
-                found = damaged(folder)
-                row["damaged"] = str(len(found))
-                status = status or int(bool(found))
+        if words and (check := _CHECKS.get(name.split("/")[0])):
+            found = check(folder)
+            row["damaged"] = str(len(found))
+            status = status or int(bool(found))
         rows.append(row)
     if not rows:
         print(f"nothing is cached in {root}")
@@ -205,8 +206,15 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
     print(table.to_markdown(index=False, colalign=aligned))
     print(f"\n{table['MB'].sum() / 1e3:.2f} GB in {root}")
     if status:
-        print("a damaged folder: `data cache remove FOLDER`; it is prepared again when needed")
+        print("a damaged folder: what is damaged is made again when it is needed")
     return status
+
+
+# By the folder below the cache: how one of its folders is checked, giving what is damaged in it.
+_CHECKS: Mapping[str, Callable[[Path], list[str]]] = {
+    "frames": damaged,
+    "generated": store.damaged,
+}
 
 
 def _cache_folders(root: Path) -> dict[str, Path]:

@@ -2,21 +2,21 @@
 
     <root>/frames/<set>/<size>-<key>/
         frames.bin      uint8 frames of height x width, one after another
-        journal.jsonl   a line a file: its key, frames and their SHA-256, or the reason why it
-                        cannot be decoded
+        journal.jsonl   a line a file: its key, where its frames begin, how many there are and their
+                        SHA-256, or the reason why it cannot be decoded
         how.json        the decoding parameters that <key> is a hash of
     <root>/hashes/<set>.json   the SHA-256 of files, by path, size and time
 
 A file's key is the hash of its bytes, so files that are renamed are found again, changed ones are
 decoded anew and all splits share one cache. Both files only grow, under a file lock, frames first:
-what an interrupted preparation has written counts, and the next one goes on behind it.
+what an interrupted preparation has written counts, and the next one goes on behind it. Frames are
+held against their checksums when they are opened, and decoded again where they are damaged.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,9 +29,9 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from kdlib.data import packed
+from kdlib.data import journal, packed
 from kdlib.data.decode import VERSION, Undecodable, decode, probe
-from kdlib.data.disk import disk_errors
+from kdlib.data.disk import disk_errors, note
 from kdlib.data.hashes import file_hashes
 from kdlib.data.images import decode_image
 from kdlib.errors import UserError
@@ -68,6 +68,11 @@ class How:
         key = hashlib.sha256(json.dumps(self.parameters()).encode()).hexdigest()[:12]
         return root / "frames" / name / f"{self.width}x{self.height}-{key}"
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of a frame."""
+        return self.height, self.width, 3
+
     def parameters(self) -> dict[str, Any]:
         """All that the bytes depend on beside the file."""
         library = list(av.library_versions["libavcodec"])
@@ -91,15 +96,6 @@ class FrameCache:
     undecodable: Mapping[str, str]
 
 
-class _Entry(NamedTuple):
-    """A line of the journal; start is counted in frames."""
-
-    start: int
-    frames: int
-    sha256: str
-    reason: str
-
-
 def frame_cache(
     root: Path, name: str, sources: Mapping[str, Source], how: How, *, jobs: int = 1
 ) -> FrameCache:
@@ -115,16 +111,13 @@ def frame_cache(
     folder = how.folder(root, name)
     with disk_errors(root):
         keys = source_keys(root, name, sources)
-        entries = _journal(folder, how)
-        if not entries.keys() >= set(keys.values()):
+        frames, entries, _ = journal.find(folder, how.shape, keys.values(), jobs)
+        if not (entries.keys() >= set(keys.values()) and _is_said(folder, how)):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
-                entries = _mended(folder, how)
-                wanted = {keys[n]: sources[n] for n in sources if keys[n] not in entries}
-                if wanted:
-                    announce(wanted.values(), how, folder)
-                    _append(folder, wanted, entries, how, jobs)
-                    entries = _journal(folder, how)
+                frames, entries = _completed(
+                    folder, {keys[n]: sources[n] for n in sources}, how, jobs
+                )
     found = {n: entries[keys[n]] for n in sources}
     undecodable = {n: entry.reason for n, entry in found.items() if entry.reason}
     kept = {n: entry for n, entry in found.items() if not entry.reason}
@@ -135,12 +128,38 @@ def frame_cache(
         )
     return FrameCache(
         folder,
-        _frames(folder, how, sum(entry.frames for entry in entries.values())),
+        frames,
         np.array([entry.start for entry in kept.values()], dtype=np.int64),
         np.array([entry.frames for entry in kept.values()], dtype=np.int64),
         tuple(kept),
         undecodable,
     )
+
+
+def _completed(
+    folder: Path, sources: Mapping[str, Source], how: How, jobs: int
+) -> tuple[np.ndarray, dict[str, journal.Entry]]:
+    """Frames and entries of the sources (by key), after decoding what is missing or damaged."""
+    if not _is_said(folder, how):
+        temporary = folder / "how.partial"
+        temporary.write_text(json.dumps(how.parameters(), indent=1))
+        os.replace(temporary, folder / "how.json")
+    found = journal.find(folder, how.shape, sources, jobs)
+    wanted = {key: source for key, source in sources.items() if key not in found.entries}
+    if not wanted:  # Another process has done it.
+        return found.frames, found.entries
+    if found.damaged:
+        note(f"cache {folder}: damaged entries: {found.damaged}; decoded again")
+    announce(wanted.values(), how, folder)
+    journal.mend(folder)
+    _append(folder, wanted, how, jobs)
+    found = journal.find(folder, how.shape, sources, jobs)
+    if lost := sources.keys() - found.entries.keys():
+        raise UserError(
+            f"STORE: {len(lost)} of {len(sources)} entries in {folder} read back otherwise; "
+            "name a STORE on another disk"
+        )
+    return found.frames, found.entries
 
 
 def source_keys(root: Path, name: str, sources: Mapping[str, Source]) -> dict[str, str]:
@@ -193,113 +212,60 @@ def _expected_frames(source: Source, how: How) -> int:
 
 
 def damaged(folder: Path) -> list[str]:
-    """The keys of the entries whose frames are not those that were written, by their checksums."""
-    how = _how(folder)
-    entries = _journal(folder, how)
-    frames = _frames(folder, how, sum(entry.frames for entry in entries.values()))
-    return [
-        key
-        for key, entry in tqdm(entries.items(), desc="checking", unit="file", mininterval=0.5)
-        if not entry.reason
-        and _digest(frames[entry.start : entry.start + entry.frames]) != entry.sha256
-    ]
+    """The keys of the entries whose frames are not those that were written, by their checksums.
+
+    A line of the journal that cannot be read counts as one of no name.
+    """
+    try:
+        stored = json.loads((folder / "how.json").read_bytes())
+        shape = How(stored["height"], stored["width"], stored["at_most"]).shape
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+        return ["how.json"]
+    entries, unreadable = journal.read(folder)
+    frames, _ = journal.mapped(folder / "frames.bin", shape)
+    return journal.damaged(frames, entries, os.cpu_count() or 1) + [""] * unreadable
 
 
 def entry_count(folder: Path) -> tuple[int, int]:
     """How many files a cache folder holds, and how many of those cannot be decoded."""
-    entries = _journal(folder, _how(folder)).values()
+    entries = journal.read(folder)[0].values()
     return len(entries), sum(bool(entry.reason) for entry in entries)
 
 
-def _how(folder: Path) -> How:
+def _is_said(folder: Path, how: How) -> bool:
+    """Whether how.json has these parameters."""
     try:
-        stored = json.loads((folder / "how.json").read_text())
-        return How(stored["height"], stored["width"], stored["at_most"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cache: {folder} is no cache of frames; delete that folder") from error
+        return bool(json.loads((folder / "how.json").read_bytes()) == how.parameters())
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
-def _journal(folder: Path, how: How) -> dict[str, _Entry]:
-    """The entries by key, as far as the journal is readable and the frames are there."""
-    entries: dict[str, _Entry] = {}
-    try:
-        lines = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
-        room = (folder / "frames.bin").stat().st_size // (how.height * how.width * 3)
-    except (OSError, UnicodeDecodeError):
-        return entries
-    start = 0
-    for line in lines:
-        try:
-            fields = json.loads(line)
-            entry = _Entry(start, fields["frames"], fields["sha256"], fields["reason"])
-            start += entry.frames
-        except (ValueError, KeyError, TypeError):
-            break
-        if not line.endswith("\n") or start > room:
-            break
-        entries[fields["key"]] = entry
-    return entries
-
-
-def _mended(folder: Path, how: How) -> dict[str, _Entry]:
-    """The entries, after what an interrupted writer left behind them is cut off."""
-    if not (folder / "how.json").exists():
-        (folder / "how.json").write_text(json.dumps(how.parameters(), indent=1))
-    entries = _journal(folder, how)
-    lines = "".join(_line(key, entry) for key, entry in entries.items())
-    journal, binary = folder / "journal.jsonl", folder / "frames.bin"
-    size = sum(entry.frames for entry in entries.values()) * how.height * how.width * 3
-    if journal.exists() and journal.read_text(errors="replace") != lines:
-        warnings.warn(f"{journal} is damaged after {len(entries)} entries", stacklevel=3)
-        temporary = journal.with_suffix(".partial")
-        temporary.write_text(lines)
-        os.replace(temporary, journal)
-    if binary.exists() and binary.stat().st_size > size:
-        os.truncate(binary, size)
-    return entries
-
-
-def _append(
-    folder: Path, wanted: Mapping[str, Source], entries: Mapping[str, _Entry], how: How, jobs: int
-) -> None:
-    start = sum(entry.frames for entry in entries.values())
+def _append(folder: Path, wanted: Mapping[str, Source], how: How, jobs: int) -> None:
+    """Decode the sources (by key) behind what is there; whole clips only, whatever happens."""
+    size = how.height * how.width * 3
+    path = folder / "frames.bin"
+    path.touch()
+    start = -(-path.stat().st_size // size)
+    os.truncate(path, start * size)
     progress = tqdm(total=len(wanted), desc="decoding", unit="file", mininterval=0.5)
-    with (
-        (folder / "frames.bin").open("ab") as binary,
-        (folder / "journal.jsonl").open("a") as journal,
-        progress,
-    ):
-        for key, result in _decoded(wanted, how, jobs):
-            if isinstance(result, str):
-                entry = _Entry(start, 0, "", result)
-            else:
-                binary.write(result.data)
-                binary.flush()
-                entry = _Entry(start, len(result), _digest(result), "")
-            # After the frames: a line without them would be taken for a damaged cache.
-            journal.write(_line(key, entry))
-            journal.flush()
-            start += entry.frames
-            progress.update()
-        os.fsync(binary.fileno())
-        os.fsync(journal.fileno())
-
-
-def _line(key: str, entry: _Entry) -> str:
-    fields = entry._asdict()
-    del fields["start"]
-    return json.dumps({"key": key, **fields}) + "\n"
-
-
-def _frames(folder: Path, how: How, total: int) -> np.ndarray:
-    shape = (total, how.height, how.width, 3)
-    if not total:
-        return np.empty(shape, np.uint8)
-    return np.memmap(folder / "frames.bin", np.uint8, "r", shape=shape)
-
-
-def _digest(frames: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+    try:
+        with path.open("ab") as binary, (folder / "journal.jsonl").open("a") as lines, progress:
+            for key, result in _decoded(wanted, how, jobs):
+                if isinstance(result, str):
+                    entry = journal.Entry(start, 0, "", result)
+                else:
+                    binary.write(result.data)
+                    binary.flush()
+                    entry = journal.Entry(start, len(result), journal.digest(result), "")
+                # After the frames: a line without them would be taken for a damaged cache.
+                start += entry.frames
+                lines.write(journal.line(key, entry))
+                lines.flush()
+                progress.update()
+            os.fsync(binary.fileno())
+            os.fsync(lines.fileno())
+    finally:
+        os.truncate(path, start * size)
 
 
 def _decoded(

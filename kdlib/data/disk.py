@@ -1,11 +1,19 @@
-"""What a disk refuses, in one line."""
+"""What a disk refuses or has lost, in one line."""
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from kdlib.errors import UserError
+
+
+def note(text: str) -> None:
+    """Say on stderr, in one line, what was found wrong and is put right; bars stay whole."""
+    tqdm.write(f"kdlib: note: {text}", file=sys.stderr)
 
 
 @contextmanager

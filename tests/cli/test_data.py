@@ -7,6 +7,8 @@ import pytest
 
 from kdlib import cli
 from kdlib.cli import data as data
+from kdlib.data.generated import GeneratedSpec
+from kdlib.data.generated.store import stored_videos
 
 
 @pytest.fixture
@@ -61,6 +63,22 @@ def test_verify_prepare_and_the_cache(kdlib, tmp_path):
     assert status == 0
     assert "removed 2 folders" in text
     assert "nothing is cached" in kdlib("cache")[1]
+
+
+def test_generated_caches_are_checked_too(kdlib, tmp_path):
+    root = tmp_path / "store/cache/generated"
+    for seed in (0, 1):
+        stored_videos(root, GeneratedSpec("mix12", seed, frames=2, size=16), "train", 4)
+    status, text = kdlib("cache", "check")
+    assert status == 0
+    assert len(re.findall(r"generated/\w+ .*\| +0 \|", text)) == 2
+    folder = next(path for path in sorted(root.iterdir()) if path.is_dir())
+    content = (folder / "frames.npy").read_bytes()
+    (folder / "frames.npy").write_bytes(content[:-1])
+    status, text = kdlib("cache", "check")
+    assert status == 1
+    assert re.search(rf"generated/{folder.name} .*\| +1 \|", text)
+    assert "a damaged folder" in text
 
 
 def written(folder):

@@ -1,14 +1,15 @@
 import json
+import multiprocessing
 import os
 import resource
+import shutil
 import threading
-import warnings
 
 import numpy as np
 import pytest
 
 from kdlib.data import cache as module
-from kdlib.data import hashes
+from kdlib.data import hashes, journal
 from kdlib.data.cache import How, Source, damaged, entry_count, estimate_bytes, frame_cache
 from kdlib.data.decode import decode
 from kdlib.errors import UserError
@@ -120,43 +121,138 @@ def test_what_was_decoded_before_an_interruption_counts(sources, cached, monkeyp
     assert decoded == ["c.mp4"]
 
 
-def cut_frames(folder):
-    path = folder / "frames.bin"
-    os.truncate(path, path.stat().st_size - 1)
+def change(path, edit):
+    """Edit the bytes of a file as another process would: its time tells, whatever the clock."""
+    content = bytearray(path.read_bytes())
+    edited = edit(content)
+    path.write_bytes(content if edited is None else edited)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
 
 
-def cut_line(folder):
-    path = folder / "journal.jsonl"
-    os.truncate(path, path.stat().st_size - 20)
+def flip(content, place=5):
+    content[place] ^= 1
 
 
-def garble(folder):
-    path = folder / "journal.jsonl"
-    path.write_bytes(b"\xff{" + path.read_bytes())
+FRAME = 16 * 24 * 3
+DAMAGES = {
+    "a byte of frames": lambda folder: change(folder / "frames.bin", flip),
+    "frames cut": lambda folder: change(folder / "frames.bin", lambda c: c[:-1]),
+    "frames cut short": lambda folder: change(folder / "frames.bin", lambda c: c[: FRAME + 7]),
+    "frames empty": lambda folder: change(folder / "frames.bin", lambda c: b""),
+    "no frames": lambda folder: (folder / "frames.bin").unlink(),
+    "a line cut": lambda folder: change(folder / "journal.jsonl", lambda c: c[:-20]),
+    "a line garbled": lambda folder: change(folder / "journal.jsonl", lambda c: b"\xff{" + c),
+    "no journal": lambda folder: (folder / "journal.jsonl").unlink(),
+    "another journal": lambda folder: change(folder / "journal.jsonl", lambda c: b"[]\n3\n{}\n"),
+    "half a frame more": lambda folder: change(folder / "frames.bin", lambda c: c + b"half"),
+    "how it was made": lambda folder: change(folder / "how.json", lambda c: b"{"),
+}
+SILENT = {"half a frame more", "how it was made", "no journal"}
 
 
-def frames_without_line(folder):
-    with (folder / "frames.bin").open("ab") as file:
-        file.write(b"half a frame")
-
-
-@pytest.mark.parametrize("damage", [cut_frames, cut_line, garble, frames_without_line])
-def test_what_a_killed_writer_left_is_cut_off_and_decoded_again(
-    tmp_path, sources, cached, write_video, damage
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_decoded_again_and_told(
+    tmp_path, sources, cached, write_video, capsys, damage
 ):
     first = cached(sources)
     expected = {name: np.array(frames_of(first, name)) for name in first.names}
-    damage(first.folder)
+    DAMAGES[damage](first.folder)
+    capsys.readouterr()
+    again = cached(sources)
+    lines = capsys.readouterr().err.splitlines()
+    notes = [line for line in lines if line.startswith("kdlib: note: cache ")]
+    assert len(notes) == (damage not in SILENT)
     sources["new.mp4"] = Source(
         write_video(tmp_path / "clips/new.mp4", np.zeros((2, 32, 32, 3), np.uint8))
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        again = cached(sources)
-    assert set(again.names) == {"a.mp4", "c.mp4", "new.mp4"}
+    more = cached(sources)
+    assert "note" not in capsys.readouterr().err
+    assert set(more.names) == {"a.mp4", "c.mp4", "new.mp4"}
     for name, frames in expected.items():
         np.testing.assert_array_equal(frames_of(again, name), frames)
-    assert damaged(again.folder) == []
+        np.testing.assert_array_equal(frames_of(more, name), frames)
+    assert damaged(more.folder) == []
+
+
+def test_only_the_damaged_entry_is_decoded_again(sources, cached, decoded, capsys):
+    cache = cached(sources, jobs=1)
+    change(cache.folder / "frames.bin", lambda content: flip(content, 5 * FRAME + 1))
+    del decoded[:]
+    cached(sources)
+    assert decoded == ["c.mp4"]
+    assert "damaged entries: 1; decoded again" in capsys.readouterr().err
+
+
+def test_any_change_of_any_byte_gives_the_frames_of_the_files(tmp_path, sources, cached):
+    cache = cached(sources)
+    expected = [np.array(frames_of(cache, name)) for name in cache.names]
+    shutil.copytree(cache.folder, tmp_path / "whole")
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        shutil.rmtree(cache.folder)
+        shutil.copytree(tmp_path / "whole", cache.folder)
+        name = draw.choice(["frames.bin", "journal.jsonl", "how.json"])
+        place = draw.integers((tmp_path / "whole" / name).stat().st_size)
+        value = draw.integers(256)
+        if draw.random() < 0.3:
+            change(cache.folder / name, lambda content, place=place: bytes(content[:place]))
+        else:
+            change(
+                cache.folder / name,
+                lambda content, place=place, value=value: content.__setitem__(place, value),
+            )
+        again = cached(sources)
+        assert again.names == cache.names
+        for name, frames in zip(cache.names, expected, strict=True):
+            np.testing.assert_array_equal(frames_of(again, name), frames)
+
+
+def test_frames_that_others_have_mapped_stay_as_they_are(sources, cached):
+    held = cached(sources)
+    before = [np.array(frames_of(held, name)) for name in held.names]
+    DAMAGES["a line garbled"](held.folder)
+    cached(sources)
+    DAMAGES["no journal"](held.folder)
+    cached(dict(reversed(sources.items())))
+    for name, frames in zip(held.names, before, strict=True):
+        np.testing.assert_array_equal(frames_of(held, name), frames)
+
+
+def test_a_journal_without_starts_is_read(sources, cached, decoded):
+    first = cached(sources)
+    rows = map(json.loads, (first.folder / "journal.jsonl").read_text().splitlines())
+    old = "".join(json.dumps({k: v for k, v in row.items() if k != "start"}) + "\n" for row in rows)
+    change(first.folder / "journal.jsonl", lambda content: old.encode())
+    del decoded[:]
+    again = cached(sources)
+    assert decoded == []
+    np.testing.assert_array_equal(again.starts, first.starts)
+
+
+def test_checksums_are_computed_once_in_a_process(sources, cached, monkeypatch):
+    first = cached(sources)
+    monkeypatch.setattr(journal, "digest", None)
+    assert cached(sources).names == first.names
+    os.utime(first.folder / "frames.bin", (1, 1))
+    with pytest.raises(TypeError):
+        cached(sources)
+
+
+def read_sum(arguments):
+    root, sources = arguments
+    cache = frame_cache(root, "mine", sources, HOW)
+    return [int(frames_of(cache, name).sum()) for name in cache.names]
+
+
+def test_processes_that_find_the_same_damage_put_it_right_once(tmp_path, sources, cached):
+    cache = cached(sources)
+    expected = [int(frames_of(cache, name).sum()) for name in cache.names]
+    change(cache.folder / "frames.bin", flip)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        sums = pool.map(read_sum, [(tmp_path / "cache", sources)] * 3, chunksize=1)
+    assert sums == [expected] * 3
+    # One clip of 5 frames was written again behind the 8 that were there.
+    assert (cache.folder / "frames.bin").stat().st_size == (8 + 5) * FRAME
 
 
 def test_one_changed_byte_is_found(sources, cached):
