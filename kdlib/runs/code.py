@@ -20,7 +20,8 @@ ORCHESTRATORS = frozenset(
 )
 
 
-def code_hash(modules: Iterable[str]) -> str:
+@cache
+def code_hash(modules: frozenset[str]) -> str:
     """SHA-256 over `reached(modules)`."""
     names = sorted(reached(modules))
     return hashlib.sha256("".join(f"{n}\n{_tree(n)}\n" for n in names).encode()).hexdigest()

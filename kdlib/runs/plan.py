@@ -19,11 +19,10 @@ def plan(
     """
     missing: dict[str, Planned] = {}
     found: set[str] = set()
-    keys: dict[RunSpec, str] = {}
     speed: list[Pace] = []
 
     def visit(spec: RunSpec) -> str:
-        key = keys.setdefault(spec, run_key(spec, device, data_keys))
+        key = run_key(spec, device, data_keys)
         if key in missing or key in found:
             return key
         if store.find(key) is not None:

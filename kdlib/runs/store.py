@@ -161,7 +161,7 @@ def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
         "spec": spec.digest,
         "device": device.split(":")[0],
         "data": data_keys[spec.data.source],
-        "code": code_hash(modules(spec)),
+        "code": code_hash(frozenset(modules(spec))),
         "needs": [run_key(needed, device, data_keys) for needed in spec.needs],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

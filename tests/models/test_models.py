@@ -33,7 +33,7 @@ def test_options_reach_the_model():
             "tsn",
             3,
             {"backbone": "resnet51"},
-            "model tsn.backbone: unknown.*Did you mean 'resnet50'",
+            "tsn.backbone: unknown.*Did you mean 'resnet50'",
         ),
         ("tsn", 3, {"backbone": ["micro"]}, "model tsn.backbone: unknown"),
     ],

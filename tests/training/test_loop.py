@@ -177,9 +177,8 @@ def test_without_labels_a_method_is_judged_by_its_own_loss(tiny, source):
 
 def test_after_step_follows_every_step_of_the_optimiser(tiny, source):
     method = Unlabelled(tiny())
-    fit(
-        method, source, dataclasses.replace(RECIPE, epochs=1, accumulate=2, warmup_epochs=0), seed=0
-    )
+    recipe = dataclasses.replace(RECIPE, epochs=1, accumulate=2, warmup_epochs=0)
+    fit(method, source, recipe, seed=0)
     assert method.after == [2, 3]
 
 
