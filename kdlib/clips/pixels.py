@@ -9,6 +9,10 @@ from torch import Tensor
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Of a byte x: (x / 255 - mean) / std = x * scale - shift.
+_SCALE = 1 / (255 * torch.tensor(IMAGENET_STD))
+_SHIFT = torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
+
 
 def to_float(clips: Tensor) -> Tensor:
     """uint8 (B, T, H, W, 3) -> (x / 255 - mean) / std as float32 (B, 3, T, H, W).
@@ -17,10 +21,8 @@ def to_float(clips: Tensor) -> Tensor:
     nothing is copied but the conversion.
     """
     width = clips.shape[3]
-    mean = torch.tensor(IMAGENET_MEAN, device=clips.device)
-    std = torch.tensor(IMAGENET_STD, device=clips.device)
     # Whole rows, not pixels of three, are broadcast over: twice as fast on a CPU.
-    scale, shift = (1 / (255 * std)).repeat(width), (mean / std).repeat(width)
+    scale, shift = (factor.to(clips.device).repeat(width) for factor in (_SCALE, _SHIFT))
     rows = clips.flatten(3).float().mul_(scale).sub_(shift)
     return rows.unflatten(3, (width, 3)).permute(0, 4, 1, 2, 3)
 
