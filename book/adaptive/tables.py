@@ -119,13 +119,15 @@ def method_table(records: Records, pairs: Sequence[str], number: int, time: str)
         for pair in pairs:
             name, paper = f"{pair}|" if len(pairs) > 1 else "", f"{_printed_pair(pair)}|"
             group = records[pair, method, kind]
-            in_print = printed.loc[(method, kind)] if (method, kind) in printed.index else {}
+            in_print = (method, kind) in printed.index
             cells |= {
                 f"{name}top-1 %": spread(group),
                 f"{name}top-5 %": round(top5(group), 1),
                 f"{name}train s": round(float(np.mean([*map(training_seconds, group)])), 1),
-                f"{name}paper top-1": in_print.get(f"{paper}Top-1", "–"),
-                f"{name}paper {time} an epoch": in_print.get(f"{paper}{time}", "–"),
+                f"{name}paper top-1": printed[f"{paper}Top-1"][method, kind] if in_print else "–",
+                f"{name}paper {time} an epoch": printed[f"{paper}{time}"][method, kind]
+                if in_print
+                else "–",
             }
         rows.append(cells)
     return pd.DataFrame(rows)
