@@ -1,9 +1,15 @@
 # Two commands: `make reproduce` and `make test`. Settings: make reproduce PROFILE=smoke CHAPTERS=resolution
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-# What was written behind the target, as NAME=value; kdlib checks names and values.
-SETTINGS = $(filter-out PYTHON=%,$(MAKEOVERRIDES))
+
+# Settings reach Python as they were written, behind the target or before `make` (SEEDS=3 make plan):
+# as KDLIB_SEEDS and so on in the environment. $(value ...) keeps make from expanding them, and no
+# shell reads them. kdlib.cli.make checks their names and values.
+override GIVEN := $(foreach _,$(.VARIABLES),$(if $(findstring command,$(origin $_)),$_))
+override SETTINGS := PROFILE CHAPTERS DATASET DATA DEVICE JOBS SEEDS STORE RESULTS SIZE
+$(foreach _,PYTHON $(SETTINGS),$(eval export KDLIB_$_ := $$(value $_)))
+export KDLIB_GIVEN := $(filter-out PYTHON,$(GIVEN))
+# Under their own names make would export them expanded.
+unexport PYTHON $(SETTINGS) $(GIVEN)
 
 .PHONY: help setup reproduce plan run status data test lab clean
 .DEFAULT_GOAL := help
@@ -24,25 +30,25 @@ help:  ## this list
 	@echo "example:  make reproduce PROFILE=smoke CHAPTERS=resolution"
 
 reproduce plan run status data: setup
-	@$(BIN)/python -m kdlib $@ $(SETTINGS)
+	@.venv/bin/python -m kdlib.cli.make $@
 
 test: setup
-	@$(BIN)/python -m pytest -n 2
+	@.venv/bin/python -m pytest -n 2
 
 lab: setup
-	@$(BIN)/python -m jupyterlab --notebook-dir book
+	@.venv/bin/python -m jupyterlab --notebook-dir book
 
 clean:
 	rm -rf results/smoke results/laptop results/gpu results/paper
 
-setup: $(VENV)/ready
+setup: .venv/ready
 
-$(VENV)/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+.venv/ready: requirements.lock pyproject.toml
+	@"$$KDLIB_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "kdlib needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
-	@echo "setting up $(VENV) (about 6 GB with torch's CUDA libraries; once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@echo "setting up .venv (about 6 GB with torch's CUDA libraries; once)"
+	@"$$KDLIB_PYTHON" -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 	@touch $@

@@ -23,8 +23,9 @@ import torch
 import torchvision
 from av.video.reformatter import Interpolation
 
-from kdlib.clips.augment import Augmentation, augment
+from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.sampling import Sampling, training_frames
+from kdlib.clips.view import draw_view
 from kdlib.data import real
 from kdlib.data.cache import How, Source, frame_cache
 from kdlib.data.decode import decode
@@ -120,7 +121,8 @@ def training_clips(peer: types.ModuleType, files: list[Path], rounds: int, root:
         return videos.clips(index, frames)
 
     def augmented() -> torch.Tensor:
-        return augment(cached(), Augmentation(crop="shift"), SIDE, pixels)
+        view = draw_view(Augmentation(crop="shift"), CLIPS, STORED, STORED, SIDE, pixels)
+        return view.pixels(cached())
 
     if theirs().shape != augmented().shape:
         raise ValueError(f"other shapes: {theirs().shape}, {augmented().shape}")

@@ -19,7 +19,7 @@ import torch
 from book.resolution.runs import Runs
 from kdlib import models
 from kdlib.clips.batches import training_batches
-from kdlib.models.classifier import VideoClassifier
+from kdlib.models.base import VideoModel
 from kdlib.runs.execute import build_method, clip_source
 from kdlib.runs.spec import RunSpec
 from kdlib.study.setting import Setting
@@ -31,7 +31,7 @@ def shares(spec: RunSpec, setting: Setting, epochs: int) -> dict[str, object]:
     videos = setting.datasets.load(spec.data)["train"]
     source = clip_source(videos, spec.data, "train")
 
-    def model(of: RunSpec) -> VideoClassifier:
+    def model(of: RunSpec) -> VideoModel:
         return models.build(of.model.name, len(videos.classes), **of.model.options)
 
     method = build_method(spec, model(spec), [model(teacher) for teacher in spec.method.teachers])

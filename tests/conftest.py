@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from kdlib import models
-from kdlib.clips.augment import Augmentation
+from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.batches import ClipSource
 from kdlib.clips.sampling import Sampling
 from kdlib.data import manifest as manifests

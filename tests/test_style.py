@@ -125,7 +125,7 @@ def test_imports_run_one_way(package):
         ("from kdlib.methods.masked import M", "kdlib.training.x", ["kdlib.methods.masked.M"]),
         ("from kdlib.methods.base import Method", "kdlib.training.x", []),
         ("from kdlib.data.videos import Videos", "kdlib.methods.x", ["kdlib.data.videos.Videos"]),
-        ("from kdlib.clips.augment import resize", "kdlib.methods.x", []),
+        ("from kdlib.clips.pixels import resize", "kdlib.methods.x", []),
         ("import kdlib.study.chapter", "kdlib.runs.x", ["kdlib.study.chapter"]),
         ("from kdlib.press import site", "kdlib.study.x", ["kdlib.press.site"]),
         ("import book.flow.study", "kdlib.study.x", ["book.flow.study"]),

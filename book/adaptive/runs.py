@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kdlib.errors import UserError
-from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
 from kdlib.study.setting import Setting
 from kdlib.training.recipe import Recipe
 
@@ -118,7 +118,7 @@ class Runs:
         if real is None:
             return self.generated(name, seed)
         if video:
-            return DataSpec(real, frames=scale.frames, size=scale.size, flip=True)
+            return DataSpec(real, frames=scale.frames, size=scale.size)
         return DataSpec(
             real,
             seed=seed,
@@ -127,7 +127,6 @@ class Runs:
             test=scale.real_images // 2,
             frames=1,
             size=scale.image_size,
-            flip=True,
         )
 
     def generated(self, name: str, seed: int) -> DataSpec:
@@ -162,8 +161,8 @@ class Runs:
         )
         return lasting(recipe, round(share * epochs))
 
-    def pretrained(self, name: str, model: ModelSpec) -> RunSpec | None:
-        """The run that a video network starts from: more clips of the same kind, other scenes.
+    def pretrained(self, name: str, model: ModelSpec) -> Start | None:
+        """What a video network starts from: the backbone of a run on more clips, of other scenes.
 
         Kinetics and UCF101 are both videos of the web, and share classes. All seeds start from one
         such run, as there is one Kinetics.
@@ -176,7 +175,7 @@ class Runs:
         )
         recipe = self.training(name, scratch=True)
         recipe = replace(lasting(recipe, scale.pretrain_epochs), batch_size=16)
-        return RunSpec(data, model, recipe)
+        return Start(RunSpec(data, model, recipe), "backbone")
 
     def direct(self, name: str, seed: int, *, of: str = "student") -> RunSpec:
         """The student, or the teacher, on labels alone."""
@@ -198,7 +197,8 @@ class Runs:
         method = MethodSpec(
             "adaptive",
             (self.direct(name, seed, of="teacher"),),
-            {"base": base, "ratio": self.pair(name).ratio, "interval": interval, **options},
+            {"ratio": self.pair(name).ratio, "interval": interval, **options},
+            base=MethodSpec(base),
         )
         return replace(self.direct(name, seed), method=method)
 

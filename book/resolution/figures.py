@@ -1,5 +1,7 @@
 """The figures of the resolution chapter."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -8,24 +10,24 @@ from torch import Tensor
 
 from book.resolution.tables import pixels
 from kdlib.analysis.plots import COLOURS, panels, picture
-from kdlib.clips.augment import resize
-from kdlib.clips.batches import test_clips
+from kdlib.clips.batches import ordered_batches
+from kdlib.clips.pixels import resize
 from kdlib.losses.feature_kd import upsample_to
-from kdlib.models.classifier import VideoClassifier
-from kdlib.runs.execute import clip_source
+from kdlib.models.base import VideoModel
+from kdlib.runs.build import clip_source
 from kdlib.study import tables
 from kdlib.study.chapter import Records
 from kdlib.study.setting import Setting
 
 
-def signals(network: VideoClassifier, clip: Tensor) -> dict[str, Tensor]:
+def signals(network: VideoModel, clip: Tensor) -> dict[str, Tensor]:
     """What each target reads off a network for one normalised clip (1, 3, T, H, W)."""
     with torch.inference_mode():
         features = network.features(clip)
         return {
             "feature": features,
             "logit": network.head(features),
-            "pixel": network.pixel_logits(features),
+            "pixel": network.head.by_place(features),
         }
 
 
@@ -35,11 +37,9 @@ def first_clip(setting: Setting, records: Records) -> tuple[Tensor, str]:
     test = setting.datasets.load(teacher.spec.data)["test"]
     index = int(np.argmax(tables.hits(teacher)))
     source = clip_source(test, teacher.spec.data, "test")
-    for indices, clips in test_clips(source, 64, torch.device("cpu")):
-        if index in indices:
-            name = test.classes[int(test.labels[index])]
-            return clips[index - indices[0], :1], name
-    raise AssertionError("unreachable")
+    one = replace(source, videos=test.take(np.array([index])))
+    clips = next(ordered_batches(one, torch.device("cpu"))).clips
+    return clips[:1], test.classes[int(test.labels[index])]
 
 
 def supervision_signals(setting: Setting, records: Records) -> Figure:

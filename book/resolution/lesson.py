@@ -5,15 +5,14 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from kdlib.analysis.metrics import accuracy, video_logits
 from kdlib.analysis.plots import panels
-from kdlib.clips.augment import resize
+from kdlib.clips.pixels import resize
 from kdlib.data.videos import Videos
 from kdlib.methods.supervised import Supervised
-from kdlib.runs.execute import clip_source
+from kdlib.runs.build import clip_source
 from kdlib.study.chapter import Chapter
 from kdlib.study.videos import videos_of, whole_clip
-from kdlib.training.evaluate import predict
+from kdlib.training.evaluate import judged
 
 
 def shown_videos(chapter: Chapter) -> Videos:
@@ -64,8 +63,7 @@ def without_retraining(chapter: Chapter) -> pd.DataFrame:
     network, rows = teacher.student(), []
     for (kind, pixels), group in records.items():
         if kind == "direct":
-            logits = predict(Supervised(network, (), pixels), source)
-            as_is = 100 * accuracy(video_logits(logits), videos.labels)
+            as_is = 100 * judged(Supervised(network, resolution=pixels), source)["score"]
             trained = 100 * group[0].result["last"]["score"]
             rows.append(
                 {

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from kdlib import models
-from kdlib.methods import resolution
-from kdlib.methods.resolution import ResolutionDistillation
+from kdlib.methods.base import Method
+from kdlib.runs.build import method_of as build_method
+from kdlib.runs.build import model_of
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.training.recipe import Recipe
 
@@ -55,8 +55,7 @@ SWIN = Recipe(
 
 def clips(name: str, frames: int, **sampling: object) -> DataSpec:
     """224-pixel clips of a data set with the paper's multi-scale crops."""
-    flip = name != "something-something-v2"
-    return DataSpec(name, frames=frames, size=224, crop="multiscale", flip=flip, **sampling)
+    return DataSpec(name, frames=frames, size=224, crop="multiscale", **sampling)
 
 
 def tsn(backbone: str) -> ModelSpec:
@@ -72,16 +71,16 @@ def distilled(teacher: RunSpec, model: ModelSpec, recipe: Recipe, **options: obj
 
 def published() -> dict[str, RunSpec]:
     """The runs whose settings the appendix prints, by the name used in `published/recipes.csv`."""
-    teacher = RunSpec(clips("mini-kinetics", 8), tsn("resnet152"), RESNET)
+    teacher = RunSpec(clips("mini_kinetics200", 8), tsn("resnet152"), RESNET)
     student = distilled(teacher, tsn("resnet50"), RESNET_STUDENT)
     on_activitynet = replace(teacher, data=clips("activitynet", 16))
     slow = RunSpec(
-        clips("kinetics-400", 8, sampling="dense", stride=8, views=10),
+        clips("kinetics400", 8, sampling="dense", stride=8, views=10),
         ModelSpec("slowonly", {"backbone": "resnet50", "dropout": 0.5}),
         SLOWONLY,
     )
     swin = RunSpec(
-        clips("kinetics-400", 32, sampling="dense", stride=2, views=4),
+        clips("kinetics400", 32, sampling="dense", stride=2, views=4),
         ModelSpec("swin3d", {"backbone": "swin3d_b", "dropout": 0.5}),
         SWIN,
     )
@@ -102,7 +101,7 @@ def students() -> dict[str, RunSpec]:
     """The students of the paper's four kinds of backbone."""
     specs = published()
     shifted = ModelSpec("tsm", {"backbone": "resnet50", "dropout": 0.5})
-    teacher = RunSpec(clips("something-something-v2", 8), shifted, RESNET)
+    teacher = RunSpec(clips("ssv2", 8), shifted, RESNET)
     return {
         "TSN": specs["ResNet student"],
         "TSM": distilled(teacher, shifted, RESNET_STUDENT),
@@ -111,11 +110,8 @@ def students() -> dict[str, RunSpec]:
     }
 
 
-def method_of(spec: RunSpec) -> ResolutionDistillation:
+def method_of(spec: RunSpec) -> Method:
     """The method a spec would train with, its networks without memory."""
     with torch.device("meta"):
-        networks = [
-            models.build(part.model.name, 400, **part.model.options)
-            for part in (spec, spec.method.teachers[0])
-        ]
-        return resolution.build(networks[0], networks[1:], **spec.method.options)
+        student, teacher = (model_of(part, 400) for part in (spec, spec.method.teachers[0]))
+        return build_method(spec.method, student, [teacher])

@@ -77,7 +77,6 @@ class Runs:
                 size=scale.high,
                 sampling=sampling,
                 crop="multiscale",
-                flip=True,
             )
         return DataSpec(
             "generated/detail12",

@@ -57,7 +57,7 @@ def weight_table(records: Records) -> pd.DataFrame:
     """A row a weight: accuracy on validation clips, and which weight the chapter uses."""
     rows = []
     for (target, weight), group in records.items():
-        last = 100 * group[0].history.validation_accuracy.iloc[-1]
+        last = 100 * group[0].history.validation_score.iloc[-1]
         rows.append(
             {
                 "target": target,

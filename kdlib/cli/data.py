@@ -133,8 +133,8 @@ def _write(report: Report, setting: Setting) -> Path:
 
 
 def _prepare(setting: Setting, words: list[str], size: str) -> int:
-    name = words[0]
-    manifest, root, cache = load(name), _root(setting), setting.datasets.cache
+    manifest, root, cache = load(words[0]), _root(setting), setting.datasets.cache
+    name = manifest.name  # words[0] may be the path of a manifest
     found = real.places(manifest, root, cache)
     clips = real.present(manifest, found)
     for pixels in sorted(_sizes(name, setting, size)):

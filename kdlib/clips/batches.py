@@ -1,34 +1,60 @@
-"""Batches of clips on the device: videos, frames and augmentation, all drawn from a seed."""
+"""Batches of clips on the device: videos, frames and geometry, all drawn from a seed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib.clips.augment import Augmentation, augment
-from kdlib.clips.sampling import Sampling, test_frames, training_frames
+from kdlib.clips.augmentation import Augmentation
+from kdlib.clips.known import known_of
+from kdlib.clips.others import Others, fixed_clips, training_clips
+from kdlib.clips.sampling import Sampling
+from kdlib.clips.view import View, centre_view, draw_view
 from kdlib.data.videos import Videos
+from kdlib.errors import UserError
 
 
 @dataclass(frozen=True)
 class Batch:
-    """clips float (B, 3, T, H, W); labels (B,) or multi-hot (B, K); indices (B,) into the split."""
+    """What a method receives.
+
+    clips: float (B, 3, T, H, W), normalised. labels: as `Videos` has them, (B, ...); None where
+    they are withheld. indices: (B,) into the split, on the CPU. others: more clips of the same
+    videos, each (B, 3, T, H, W), as `Others` says. known: by name, "flow" (B, T - 1, 2, H, W) in
+    pixels a frame, or "boxes" (B, A, 4) of the middle frame, x1 y1 x2 y2 in pixels, all 0 for no
+    actor.
+    """
 
     clips: Tensor
-    labels: Tensor
+    labels: Tensor | None
     indices: Tensor
+    others: tuple[Tensor, ...] = ()
+    known: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def required_labels(self) -> Tensor:
+        """The labels; UserError if they are withheld."""
+        if self.labels is None:
+            raise UserError("data.labels: withheld, and this training needs them")
+        return self.labels
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """How clips are drawn from videos: frames by `sampling`, pixels by `augmentation` at `size`."""
+    """How clips are drawn from videos: which frames, which geometry, and what comes with them.
+
+    size: pixels of the clips, square. others, known: as in `Batch`. labels: false withholds them.
+    """
 
     videos: Videos
     sampling: Sampling
     augmentation: Augmentation
     size: int
+    others: Others | None = None
+    known: tuple[str, ...] = ()
+    labels: bool = True
 
 
 def training_batches(
@@ -40,7 +66,7 @@ def training_batches(
     device: torch.device,
     indices: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """The epoch's batches in an order, frames and crops that (seed, epoch) alone determine.
+    """The epoch's batches in an order, frames and geometry that (seed, epoch) alone determine.
 
     indices: the videos to use, all by default. The last, smaller batch is left out unless it is the
     only one: batch norm on a few clips is noise.
@@ -48,16 +74,18 @@ def training_batches(
     chosen = np.arange(len(source.videos)) if indices is None else indices
     draw = np.random.default_rng([seed, epoch])
     order = draw.permutation(chosen)
-    pixels = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
+    geometry = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
+    height, width = source.videos.frames.shape[1:3]
     for start in range(0, batches_per_epoch(len(order), batch_size) * batch_size, batch_size):
         index = order[start : start + batch_size]
-        frames = training_frames(source.videos.lengths[index], source.sampling, draw)
-        clips = source.videos.clips(index, frames).to(device, non_blocking=True)
-        yield Batch(
-            augment(clips, source.augmentation, source.size, pixels),
-            torch.from_numpy(source.videos.labels[index]).to(device, non_blocking=True),
-            torch.from_numpy(index),
-        )
+        lengths = source.videos.lengths[index]
+        frames = training_clips(lengths, source.sampling, source.others, draw)
+        own = len(frames) if source.others and source.others.own_view else 1
+        views = [
+            draw_view(source.augmentation, len(index), height, width, source.size, geometry)
+            for _ in range(own)
+        ]
+        yield _batch(source, index, frames, views, device)
 
 
 def batches_per_epoch(videos: int, batch_size: int) -> int:
@@ -65,24 +93,40 @@ def batches_per_epoch(videos: int, batch_size: int) -> int:
     return max(videos // batch_size, 1)
 
 
-def plain_batches(
-    source: ClipSource, device: torch.device, batch_size: int = 64
-) -> Iterator[Batch]:
-    """All training videos in order, one clip each, at the test frames and the centre crop."""
-    one_view = replace(source, sampling=replace(source.sampling, views=1))
-    for index, clips in test_clips(one_view, batch_size, device):
-        labels = torch.from_numpy(source.videos.labels[index]).to(device, non_blocking=True)
-        yield Batch(clips[:, 0], labels, torch.from_numpy(index))
+def ordered_batches(source: ClipSource, device: torch.device, videos: int = 64) -> Iterator[Batch]:
+    """All videos in order, so many at once, at the test frames and the centre crop.
+
+    A row a clip: the `views` clips of a video, as the sampling says, one after another.
+    """
+    views = source.sampling.views
+    height, width = source.videos.frames.shape[1:3]
+    for start in range(0, len(source.videos), videos):
+        index = np.arange(start, min(start + videos, len(source.videos)))
+        frames = fixed_clips(source.videos.lengths[index], source.sampling, source.others)
+        view = centre_view(len(index) * views, height, width, source.size)
+        flat = [clip.reshape(len(index) * views, -1) for clip in frames]
+        yield _batch(source, np.repeat(index, views), flat, [view], device)
 
 
-def test_clips(
-    source: ClipSource, batch_size: int, device: torch.device
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """All videos in order, as (indices (B,), clips float (B, views, 3, T, H, W))."""
-    for start in range(0, len(source.videos), batch_size):
-        index = np.arange(start, min(start + batch_size, len(source.videos)))
-        frames = test_frames(source.videos.lengths[index], source.sampling)
-        views = frames.shape[1]
-        clips = source.videos.clips(np.repeat(index, views), frames.reshape(len(index) * views, -1))
-        pixels = augment(clips.to(device), source.augmentation, source.size, None)
-        yield index, pixels.unflatten(0, (len(index), views))
+def _batch(
+    source: ClipSource,
+    index: np.ndarray,
+    frames: Sequence[np.ndarray],
+    views: Sequence[View],
+    device: torch.device,
+) -> Batch:
+    """The batch of videos `index` (B,) at frames (B, T), of the first clip and of each other."""
+    videos = source.videos
+    first, *others = (
+        views[min(place, len(views) - 1)].pixels(
+            videos.clips(index, clip).to(device, non_blocking=True)
+        )
+        for place, clip in enumerate(frames)
+    )
+    labels = None
+    if source.labels:
+        labels = torch.from_numpy(videos.labels[index]).to(device, non_blocking=True)
+    known = {
+        name: known_of(name, videos, index, frames[0], views[0]).to(device) for name in source.known
+    }
+    return Batch(first, labels, torch.from_numpy(index), tuple(others), known)

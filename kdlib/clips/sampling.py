@@ -48,20 +48,20 @@ def training_frames(
 ) -> np.ndarray:
     """Random frame indices int64 (B, T) for videos of `lengths` (B,) frames."""
     shape = (len(lengths), sampling.frames if sampling.kind == "segments" else 1)
-    return _frames(lengths, sampling, generator.random(shape))
+    return frames_at(lengths, sampling, generator.random(shape))
 
 
 def test_frames(lengths: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Fixed frame indices int64 (B, views, T) for videos of `lengths` (B,) frames."""
     positions = (np.arange(sampling.views) + 0.5) / sampling.views
-    views = [_frames(lengths, sampling, np.full((len(lengths), 1), p)) for p in positions]
+    views = [frames_at(lengths, sampling, np.full((len(lengths), 1), p)) for p in positions]
     return np.stack(views, axis=1)
 
 
 test_frames.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name
 
 
-def _frames(lengths: np.ndarray, sampling: Sampling, position: np.ndarray) -> np.ndarray:
+def frames_at(lengths: np.ndarray, sampling: Sampling, position: np.ndarray) -> np.ndarray:
     """Frame indices (B, T) at a relative position in [0, 1) of each segment, or of the starts."""
     length = np.asarray(lengths, dtype=np.int64)[:, None]
     if length.size and length.min() < 1:
@@ -70,6 +70,11 @@ def _frames(lengths: np.ndarray, sampling: Sampling, position: np.ndarray) -> np
         index = (np.arange(sampling.frames) + position) * length / sampling.frames
         # The product may round up to the length itself.
         return np.minimum(index.astype(np.int64), length - 1)
-    starts = np.maximum(length - sampling.span + 1, 1)
-    start = np.minimum((position * starts).astype(np.int64), starts - 1)
+    start = start_at(length, sampling.span, position)
     return (start + np.arange(sampling.frames) * sampling.stride) % length
+
+
+def start_at(length: np.ndarray, span: int, position: np.ndarray) -> np.ndarray:
+    """The first of `span` frames int64 (B, 1), at a relative position in [0, 1) of all starts."""
+    starts = np.maximum(length - span + 1, 1)
+    return np.minimum((position * starts).astype(np.int64), starts - 1)

@@ -18,14 +18,21 @@ Part = Literal["train", "validation", "test"]
 
 
 def inside(path: str) -> str:
-    """The path itself, if it is relative and stays below where it starts; else ValueError."""
+    """The path itself, if it is relative and stays below where it starts; else ValueError.
+
+    The one check of all names and paths that a file gives. Backslashes and drive letters count as
+    what they are on Windows; what no disk can name (a zero byte, half a surrogate) is refused too.
+    """
     parts = PurePosixPath(path.replace("\\", "/"))
     if not parts.parts or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         raise ValueError(f"{path!r} must be a relative path without '..'")
+    if b"\0" in os.fsencode(path):
+        raise ValueError(f"{path!r} must not hold a zero byte")
     return path
 
 
 RelativePath = Annotated[str, AfterValidator(inside)]
+Suffix = Annotated[str, Field(pattern=r"^(\.[A-Za-z0-9_-]+)+$")]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -75,7 +82,7 @@ class TableLayout(Strict):
     kind: Literal["table"]
     table: RelativePath
     path: str = "path"
-    suffix: str | None = None
+    suffix: Suffix | None = None
     label: str | None = None
     group: str | None = None
     left_out: tuple[str, ...] = ()
@@ -118,7 +125,7 @@ class ClassListsLayout(Strict):
 
     kind: Literal["class_lists"]
     lists: Mapping[str, RelativePath]
-    suffix: str | None = None
+    suffix: Suffix | None = None
     group: str | None = None
 
 
@@ -141,7 +148,7 @@ class SomethingLayout(Strict):
 
     kind: Literal["something"]
     lists: Mapping[Part, RelativePath]
-    suffix: str = ".webm"
+    suffix: Suffix = ".webm"
 
 
 class ActivityNetLayout(Strict):
@@ -217,6 +224,7 @@ Layout = (
 class Manifest(Strict):
     """A data set.
 
+    name: that of its file without the suffix; its folders in DATA and in the store bear it.
     terms: under what terms it may be used. access: "open" (its downloads may be fetched), "form"
         (its owner gives it on request) or "made" (generated here). obtain: what to get by hand, and
         where to put it.
@@ -230,10 +238,11 @@ class Manifest(Strict):
         are missing are then counted and left out instead of refused.
     validation: the share of training samples set apart where a split has no validation part.
     frames: at most so many frames of a video are kept, evenly spaced; all of them by default.
+    mirror: whether a mirrored clip keeps its label; training clips are mirrored only then.
     notes: what a reader of its counts should know.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_/-]+$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_/-]+$"), AfterValidator(inside)]
     title: str
     homepage: str = ""
     citation: str = ""
@@ -251,6 +260,7 @@ class Manifest(Strict):
     incomplete: bool = False
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.17
     frames: Annotated[int, Field(ge=1)] | None = None
+    mirror: bool = True
     notes: str = ""
 
     @model_validator(mode="after")
@@ -314,9 +324,22 @@ def load(name_or_path: str | os.PathLike) -> Manifest:
         raise UserError(f"manifest {path}: not a mapping of keys to values")
     try:
         # By way of JSON, whose lists the strict mode takes for the tuples they stand for.
-        return Manifest.model_validate_json(json.dumps(content, default=str))
+        manifest = Manifest.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise UserError(_first(path, error, lines)) from error
+    if manifest.name != (wanted := _name_by_file(path)):
+        raise UserError(
+            f"manifest {path}, line {lines['name',]}: name: {manifest.name!r} is not that of its "
+            f"file, {wanted!r}; rename one of them"
+        )
+    return manifest
+
+
+def _name_by_file(path: Path) -> str:
+    """The file's stem, for one in data_manifests/ with the folders below that."""
+    place, shipped = path.resolve(), MANIFESTS.resolve()
+    below = place.relative_to(shipped) if place.is_relative_to(shipped) else Path(place.name)
+    return below.with_suffix("").as_posix()
 
 
 def _lines(node: yaml.Node | None, path: tuple = ()) -> Iterator[tuple[tuple, int]]:

@@ -43,7 +43,7 @@ def advice(manifest: Manifest, data_root: Path) -> str:
 
 def _fetch(download: Download, place: Path) -> Fetched:
     record = place / RECORD
-    known = json.loads(record.read_text()) if record.exists() else {}
+    known = _recorded(record)
     checksum = download.checksum
     if checksum is None and download.path in known:
         checksum = f"sha256:{known[download.path]}"
@@ -53,6 +53,17 @@ def _fetch(download: Download, place: Path) -> Fetched:
         temporary.write_text(json.dumps({**known, download.path: fetched.sha256}, indent=1))
         os.replace(temporary, record)
     return fetched
+
+
+def _recorded(record: Path) -> dict[str, str]:
+    """The checksums of earlier fetches by path; UserError if the record is damaged."""
+    try:
+        known = json.loads(record.read_text()) if record.exists() else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict) or not all(isinstance(x, str) for x in known.values()):
+        raise UserError(f"{record}: no readable record of checksums; remove it to start anew")
+    return known
 
 
 def _unpack(archive: Path, folder: Path) -> None:

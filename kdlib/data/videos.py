@@ -21,6 +21,8 @@ class Videos:
     groups: int64 (N,), videos of one group share a scene; no group stands in two splits.
     classes: the K class names.
     factors: what is known besides of each video, (N, ...) arrays by name.
+    flow: true flow float16 (total frames, 2, H, W), x and y in pixels from each frame to the next
+        of its video; None where it is not known or was not asked for.
     """
 
     frames: np.ndarray
@@ -30,6 +32,7 @@ class Videos:
     groups: np.ndarray
     classes: tuple[str, ...]
     factors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flow: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -21,7 +21,7 @@ def pixel_logit_kd_loss(
         loss = T^2 * mean over positions of KL( softmax(l_t / T) || softmax(l_s / T) )  [ / K ]
 
     student_pixel_logits: (B, K, T, h, w), or (B, K, h, w) for images: the student's own fc, bias
-        included, at every position of its last map (`VideoClassifier.pixel_logits`); no pooling,
+        included, at every position of its last map (`ClassificationHead.by_place`); no pooling,
         no dropout. Because feature widths do not appear, teacher and student may differ in them.
     teacher_pixel_logits: (B, K, T, H, W), by the teacher's own frozen fc.
     class_reduction: "mean" averages over positions and classes, 1 / (P * K), as the released code

@@ -1,38 +1,89 @@
-"""One distillation method a file: what happens with a batch.
+"""One distillation or pre-training method a file: what happens with a batch.
 
-The file `kdlib/methods/<name>.py` is the method <name>; its `build(student, teachers, **options)`
-makes it, and the signature of `build` says which options there are.
+The file `kdlib/methods/<name>.py` is the method <name>: its one subclass of `Method`. Its options
+are the keyword arguments of the constructor, which takes before them a student and its teachers,
+or the method that it goes around, called `base`. A method of one's own is named "module:Class".
 """
 
+import inspect
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+
+from torch import nn
 
 from kdlib.errors import UserError, unknown
+from kdlib.methods.base import Method
+from kdlib.options import checked
+
+_NO_METHODS = ("base", "distillation")
 
 
 def names() -> list[str]:
     """All methods, by the files of this folder."""
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    files = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in files if name not in _NO_METHODS]
 
 
-def check(name: str) -> str:
-    """The name itself if there is such a method; UserError with the nearest match otherwise."""
-    if name not in names():
-        raise unknown("method.name", name, names())
-    return name
+def module_name(name: str) -> str:
+    """The module of a method; UserError with the nearest match if there is no such method."""
+    own, colon, _ = name.partition(":")
+    if not colon and name not in names():
+        raise unknown("method.name", name, [*names(), "module:Class"])
+    return own if colon else f"{__name__}.{name}"
 
 
-def passes(name: str, options: Mapping[str, Any]) -> tuple[float, float]:
-    """The shares of its training clips that an epoch of a method trains on, and only looks at.
+@cache
+def find(name: str) -> type[Method]:
+    """The class of a method by name; UserError if there is none."""
+    where = module_name(name)
+    try:
+        module = import_module(where)
+    except ModuleNotFoundError as error:
+        raise UserError(f"method.name: {name!r}: {error}") from None
+    wanted = name.partition(":")[2]
+    found = getattr(module, wanted, None) if wanted else _only_method(module)
+    if not (inspect.isclass(found) and issubclass(found, Method)):
+        raise UserError(f"method.name: {name!r} is no subclass of kdlib.methods.base.Method")
+    return found
 
-    All and none, unless the method's module says otherwise by a function `passes(options)`.
+
+def build(name: str, *parts: object, **options: object) -> Method:
+    """A new method. parts: a student and a sequence of teachers, or the base it goes around.
+
+    UserError for an unknown name or option, an option of another type or range than its hint says,
+    and for parts that the method cannot work with.
     """
-    module = import_module(f"{__name__}.{check(name)}")
-    return module.passes(options) if hasattr(module, "passes") else (1.0, 0.0)
+    made = find(name)
+    positional = _positional(made)
+    if len(parts) != len(positional):
+        raise UserError(f"method {name}: it takes {' and '.join(positional)}, not {_kinds(parts)}")
+    make: Callable[..., Method] = made
+    return make(*parts, **checked(f"method {name}", made, options, given=len(positional)))
 
 
-def unknown_option(method: str, option: str, allowed: Iterable[str]) -> UserError:
-    """The error for an option the method does not have."""
-    return unknown(f"method.options of {method}", option, allowed)
+def goes_around(name: str) -> bool:
+    """Whether a method takes another one, its base, in place of a student and teachers."""
+    return _positional(find(name)) == ["base"]
+
+
+def _positional(made: type[Method]) -> list[str]:
+    parameters = inspect.signature(made).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def _kinds(parts: tuple[object, ...]) -> str:
+    return " and ".join("a module" if isinstance(p, nn.Module) else str(p) for p in parts)
+
+
+def _only_method(module: ModuleType) -> type[Method] | None:
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Method)
+        and value.__module__ == module.__name__
+    ]
+    return own[0] if len(own) == 1 else None

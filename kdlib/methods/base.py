@@ -1,27 +1,32 @@
-"""What every distillation method is: a student, frozen teachers, and a step on a batch."""
+"""What every method is: a student, frozen teachers, and a step on a batch."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from kdlib.clips.augment import resize
+from kdlib import tasks
 from kdlib.clips.batches import Batch
+from kdlib.clips.pixels import resize
 from kdlib.errors import UserError
-from kdlib.losses.classification import classification_loss
-from kdlib.models.classifier import VideoClassifier
+from kdlib.models.base import VideoModel
+
+Temperature = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Variant = Literal["paper", "released"]
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """loss: a scalar to minimise; parts: its detached terms by name; logits (B, K) if there are."""
+    """loss: a scalar to minimise; parts: its detached terms by name; output: the student's."""
 
     loss: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
-    logits: Tensor | None = None
+    output: Tensor | None = None
 
 
 class Epoch(NamedTuple):
@@ -40,144 +45,147 @@ class Epoch(NamedTuple):
 class Method(nn.Module):
     """A student, its frozen teachers and the size in pixels at which the student sees the clip.
 
-    Subclasses implement `step(batch, epoch) -> StepOutput`. Teachers never receive a gradient;
+    Subclasses implement `step`; most need no more. Teachers never receive a gradient;
     `teacher_mode` ("eval" or "train") is put back on every call of `train()` or `eval()`, so that
-    no outside call can change it. `own_state()` is what a checkpoint needs beside the student;
-    `traces()` is kept with the record of a run.
+    no outside call can change it.
+
+    cycle: epochs after which the method's work repeats.
     """
 
     teacher_mode = "eval"
+    cycle = 1
 
     def __init__(
         self,
-        student: VideoClassifier,
-        teachers: Sequence[VideoClassifier] = (),
+        student: nn.Module,
+        teachers: Sequence[nn.Module] = (),
+        *,
         resolution: int | None = None,
     ) -> None:
         super().__init__()
-        self.student: VideoClassifier = student
+        self.student: Any = student
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.resolution = resolution
+        # A plain list, so that the modules are not registered twice.
+        self._frozen: list[nn.Module] = []
         self.train()
+
+    @property
+    def teacher(self) -> Any:
+        """The teacher, of a method that has one."""
+        return self.teachers[0]
+
+    @property
+    def task(self) -> tasks.Task:
+        """What is asked of the student."""
+        return tasks.of(self.student)
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """The loss of one batch, epochs counted from 0."""
         raise NotImplementedError
 
+    def predict(self, batch: Batch) -> Tensor | None:
+        """What the task judges, a clip a row, as at test time: by the student alone.
+
+        A method whose student is not trained for that gives None: the run is then judged by its own
+        loss on validation clips.
+        """
+        return self.task.answer(self.student, self.student_batch(batch))
+
     def before_epoch(self, epoch: Epoch) -> np.ndarray | None:
         """The training videos of this epoch, int64; None, which is the default, for all."""
         return None
 
-    def predict(self, clips: Tensor) -> Tensor:
-        """Logits (B, K) as at test time: the student alone, at its own resolution."""
-        return self.student(self.student_view(clips))
+    def after_step(self) -> None:
+        """Whatever follows the optimiser's step: momentum encoders, queues."""
+
+    def shares(self) -> tuple[float, float]:
+        """The shares of the training clips that an epoch trains on, and that it looks at before."""
+        return 1.0, 0.0
+
+    def look(self, batch: Batch, epoch: int) -> None:
+        """What `before_epoch` does with a batch of the clips that it looks at, for its cost."""
 
     def student_view(self, clips: Tensor) -> Tensor:
         """The clips (B, 3, T, H, W) as the student sees them: `resolution` pixels square."""
         return clips if self.resolution is None else resize(clips, self.resolution)
 
+    def student_batch(self, batch: Batch) -> Batch:
+        """The batch as the student sees it."""
+        if self.resolution is None:
+            return batch
+        if batch.known:
+            raise UserError("resolution: what is known of a clip is not reduced with it; leave out")
+        return replace(batch, clips=self.student_view(batch.clips))
+
+    def freeze(self, parts: Iterable[str]) -> None:
+        """Train these parts of the student no more: no gradient, and always in eval mode."""
+        for part in parts:
+            if not isinstance(getattr(self.student, part, None), nn.Module):
+                raise UserError(f"recipe.freeze: the student has no part {part!r}")
+            self._frozen.append(getattr(self.student, part).requires_grad_(False))
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> "Method":
-        """Set the student's mode; the teachers keep theirs."""
+        """Set the student's mode; the teachers and what is frozen keep theirs."""
         super().train(mode)
         self.teachers.train(self.teacher_mode == "train")
+        for module in getattr(self, "_frozen", []):
+            module.eval()
         return self
 
     def own_state(self) -> dict[str, Tensor]:
-        """The state of projectors, queues and the like: all but student and teachers."""
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if not {"student", "teachers"} & set(name.split("."))
-        }
+        """The state of projectors, decoders and the like: all but student and teachers."""
+        others = {id(tensor) for tensor in _tensors(self.student, self.teachers)}
+        state = self.state_dict(keep_vars=True)
+        return {name: t.detach() for name, t in state.items() if id(t) not in others}
 
     def load_own_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `own_state()` gave."""
         self.load_state_dict(state, strict=False)
+
+    def own_parameters(self) -> int:
+        """How many numbers are trained beside the student."""
+        students = {id(tensor) for tensor in _tensors(self.student)}
+        own = (p for p in self.parameters() if p.requires_grad and id(p) not in students)
+        return sum(parameter.numel() for parameter in own)
+
+    def more_state(self) -> dict[str, Tensor]:
+        """What a checkpoint needs beside all weights, such as what is known of each sample."""
+        return {}
+
+    def load_more_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `more_state()` gave."""
 
     def traces(self) -> dict[str, np.ndarray]:
         """What happened in training, for figures: arrays by name."""
         return {}
 
 
-class Terms(NamedTuple):
-    """What a distillation asks of each sample of a batch, weighted as the method weights it.
-
-    cross_entropy, distillation: (B,); their mean sum is the method's loss. logits: the student's
-    (B, K). features: the teacher's pooled features (B, C).
-    """
-
-    cross_entropy: Tensor
-    distillation: Tensor
-    logits: Tensor
-    features: Tensor
+def _tensors(*modules: nn.Module) -> Iterator[Tensor]:
+    for module in modules:
+        yield from chain(module.parameters(), module.buffers())
 
 
-class Seen(NamedTuple):
-    """A batch as student and teacher saw it; what is the teacher's has no gradient.
-
-    student, teacher: pooled features (B, C). student_logits, teacher_logits: (B, K).
-    labels: (B,). epoch: from 0.
-    """
-
-    student: Tensor
-    student_logits: Tensor
-    teacher: Tensor
-    teacher_logits: Tensor
-    labels: Tensor
-    epoch: int
+def only_teacher(teachers: Sequence[nn.Module]) -> nn.Module:
+    """The one teacher; UserError if there are more or none."""
+    if len(teachers) != 1:
+        raise UserError(f"method.teachers: it takes one, got {len(teachers)}")
+    return teachers[0]
 
 
-class Distillation(Method):
-    """A loss that is a mean over samples, so that samples can be weighed one by one (SAKD).
+def check_features(**networks: nn.Module) -> None:
+    """UserError unless each network, by its role, gives its last map and has a head on it."""
+    for role, network in networks.items():
+        if not isinstance(network, VideoModel):
+            raise UserError(
+                f"method: the {role}, a {type(network).__name__}, gives no features; wrap its "
+                "layers as kdlib.models.base.VideoModel(backbone, channels, classes)"
+            )
 
-        mean over samples of  label_weight * CE + weight * distillation
 
-    Subclasses implement `distillation`. Student and teacher see the same clips.
-    """
-
-    def __init__(
-        self,
-        student: VideoClassifier,
-        teachers: Sequence[VideoClassifier],
-        *,
-        label_weight: float = 0.1,
-        weight: float = 0.9,
-    ) -> None:
-        if len(teachers) != 1:
-            raise UserError(f"method.teachers: it takes one, got {len(teachers)}")
-        super().__init__(student, teachers)
-        self.label_weight, self.weight = label_weight, weight
-
-    @property
-    def teacher(self) -> VideoClassifier:
-        """The teacher."""
-        return cast(VideoClassifier, self.teachers[0])
-
-    def distillation(self, seen: Seen) -> Tensor:
-        """The unweighted distillation loss of each sample, (B,)."""
-        raise NotImplementedError
-
-    def terms(self, batch: Batch, epoch: int) -> Terms:
-        """Both terms of each sample, epochs counted from 0."""
-        with torch.no_grad():
-            teacher_map = self.teacher.features(batch.clips)
-            teacher_logits = self.teacher.head(teacher_map)
-        student_map = self.student.features(self.student_view(batch.clips))
-        logits = self.student.head(student_map)
-        teacher = teacher_map.mean((2, 3, 4))
-        seen = Seen(
-            student_map.mean((2, 3, 4)), logits, teacher, teacher_logits, batch.labels, epoch
-        )
-        return Terms(
-            self.label_weight * classification_loss(logits, batch.labels, reduction="none"),
-            self.weight * self.distillation(seen),
-            logits,
-            teacher,
-        )
-
-    def step(self, batch: Batch, epoch: int) -> StepOutput:
-        """The mean of both terms, added."""
-        terms = self.terms(batch, epoch)
-        cross_entropy, distillation = terms.cross_entropy.mean(), terms.distillation.mean()
-        parts = {"cross_entropy": cross_entropy.detach(), "distillation": distillation.detach()}
-        return StepOutput(cross_entropy + distillation, parts, terms.logits)
+def check_equal(what: str, student: nn.Module, teacher: nn.Module) -> None:
+    """UserError unless both have as many `what` ("classes", "channels")."""
+    ours, theirs = getattr(student, what), getattr(teacher, what)
+    if ours != theirs:
+        raise UserError(f"method: the student has {ours} {what} and the teacher {theirs}")

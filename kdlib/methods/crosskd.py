@@ -2,47 +2,40 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from kdlib.errors import UserError
 from kdlib.losses.crosskd import align
 from kdlib.losses.kd import kd_loss
-from kdlib.methods.base import Distillation, Seen
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Temperature, Variant, Weight, check_equal
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class CrossHeadDistillation(Distillation):
     """label_weight * CE + weight * T^2 KL(teacher || the teacher's head on the student's features).
 
     The student's pooled features are aligned to the teacher's statistics first; the gradient goes
-    through the frozen head. Student and teacher must have features of one size.
+    through the frozen head. Student and teacher must have features of one size. The constants are
+    those of SAKD's released code, where the cross-head logits carry no gradient by mistake: so they
+    do under variant="released".
     """
 
-    temperature: float
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
+        *,
+        temperature: Temperature = 4.0,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+        variant: Variant = "paper",
+    ) -> None:
+        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
+        check_equal("channels", self.student, self.teacher)
+        self.temperature, self.variant = temperature, variant
 
     def distillation(self, seen: Seen) -> Tensor:
         """T^2 KL of each sample between the teacher's logits and the cross-head logits."""
-        crossed = self.teacher.fc(self.teacher.dropout(align(seen.student, seen.teacher)))
+        crossed = self.teacher.head.of_pooled(align(seen.student, seen.teacher))
+        if self.variant == "released":
+            crossed = crossed.detach()
         return kd_loss(crossed, seen.teacher_logits, temperature=self.temperature, reduction="none")
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    temperature: float = 4.0,
-    label_weight: float = 0.1,
-    weight: float = 0.9,
-) -> CrossHeadDistillation:
-    """CrossKD with the constants of SAKD's released code.
-
-    There the cross-head logits carry no gradient by mistake; here they do, as in CrossKD's own.
-    """
-    method = CrossHeadDistillation(student, teachers, label_weight=label_weight, weight=weight)
-    if student.channels != method.teacher.channels:
-        raise UserError(
-            f"method crosskd: the student has {student.channels} features and the teacher "
-            f"{method.teacher.channels}; its head takes its own number only"
-        )
-    method.temperature = temperature
-    return method

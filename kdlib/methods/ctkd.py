@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.losses.kd import kd_loss
-from kdlib.methods.base import Distillation, Seen
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Weight
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class _Scaled(torch.autograd.Function):
@@ -29,13 +30,20 @@ class CurriculumTemperatureDistillation(Distillation):
     """KD whose global temperature, 1 + 20 sigmoid(theta), learns to make the loss larger.
 
     The curriculum: theta's gradient is reversed by a factor that goes from 0 to -1 over the first
-    `rise_epochs` epochs, along half a cosine.
+    `rise_epochs` epochs, along half a cosine. The constants are those of its released code.
     """
 
-    rise_epochs: int
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
+        *,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+        rise_epochs: PositiveInt = 10,
+    ) -> None:
+        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
+        self.rise_epochs = rise_epochs
         # A vector of one, because weight decay is for matrices.
         self.theta = nn.Parameter(torch.ones(1))
 
@@ -53,19 +61,3 @@ class CurriculumTemperatureDistillation(Distillation):
             temperature=self.temperature(seen.epoch),
             reduction="none",
         )
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    label_weight: float = 0.1,
-    weight: float = 0.9,
-    rise_epochs: int = 10,
-) -> CurriculumTemperatureDistillation:
-    """CTKD with a global temperature, and the constants of its released code."""
-    method = CurriculumTemperatureDistillation(
-        student, teachers, label_weight=label_weight, weight=weight
-    )
-    method.rise_epochs = rise_epochs
-    return method

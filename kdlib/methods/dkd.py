@@ -2,19 +2,32 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdlib.losses.dkd import dkd_loss
-from kdlib.methods.base import Distillation, Seen
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Temperature, Weight
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class DecoupledDistillation(Distillation):
-    """label_weight * CE + alpha * TCKD + beta * NCKD."""
+    """label_weight * CE + alpha * TCKD + beta * NCKD.
 
-    alpha: float
-    beta: float
-    temperature: float
+    The constants are those of SAKD's released code; mdistiller has label_weight 1, alpha 1 and
+    beta 8. Its warm-up of the term is left out, as it has no effect in SAKD's code.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
+        *,
+        temperature: Temperature = 4.0,
+        label_weight: Weight = 0.1,
+        alpha: Weight = 0.1,
+        beta: Weight = 1.0,
+    ) -> None:
+        super().__init__(student, teachers, label_weight=label_weight, weight=1.0)
+        self.alpha, self.beta, self.temperature = alpha, beta, temperature
 
     def distillation(self, seen: Seen) -> Tensor:
         """alpha * TCKD + beta * NCKD of each sample."""
@@ -27,22 +40,3 @@ class DecoupledDistillation(Distillation):
             temperature=self.temperature,
             reduction="none",
         )
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    temperature: float = 4.0,
-    label_weight: float = 0.1,
-    alpha: float = 0.1,
-    beta: float = 1.0,
-) -> DecoupledDistillation:
-    """DKD with the constants of SAKD's released code.
-
-    mdistiller has label_weight 1, alpha 1 and beta 8. Its warm-up of the term is left out, as it
-    has no effect in SAKD's code.
-    """
-    method = DecoupledDistillation(student, teachers, label_weight=label_weight, weight=1.0)
-    method.alpha, method.beta, method.temperature = alpha, beta, temperature
-    return method

@@ -10,31 +10,33 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdlib.clips.batches import Batch
 from kdlib.losses.kd import kd_loss
 from kdlib.losses.sinkhorn import sinkhorn_loss
-from kdlib.methods.base import Batch, Distillation, Epoch, Seen, Terms
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Epoch, Temperature, Weight
+from kdlib.methods.distillation import Distillation, Seen, Terms
 
 
 class DualDistillation(Distillation):
     """label_weight * CE + weight * [T^2 KL(teacher || student) + self_weight * transport].
 
     The transport is between the student's probabilities and its own of an epoch before; moving from
-    one class to another costs 1 - the cosine between the two rows of the teacher's last layer.
+    one class to another costs 1 - the cosine between the two rows of the teacher's last layer. The
+    constants are KD's; self_weight is ours.
     """
 
     def __init__(
         self,
-        student: VideoClassifier,
-        teachers: Sequence[VideoClassifier],
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
         *,
-        label_weight: float,
-        weight: float,
-        temperature: float,
-        self_weight: float,
+        temperature: Temperature = 4.0,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+        self_weight: Weight = 1.0,
     ) -> None:
         super().__init__(student, teachers, label_weight=label_weight, weight=weight)
         self.temperature, self.self_weight = temperature, self_weight
@@ -69,7 +71,7 @@ class DualDistillation(Distillation):
         )
         if self._previous_logits is None:
             return loss
-        rows = F.normalize(self.teacher.fc.weight, dim=1)
+        rows = F.normalize(self.teacher.head.fc.weight, dim=1)
         return loss + self.self_weight * sinkhorn_loss(
             seen.student_logits,
             self._previous_logits,
@@ -77,23 +79,3 @@ class DualDistillation(Distillation):
             temperature=self.temperature,
             reduction="none",
         )
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    temperature: float = 4.0,
-    label_weight: float = 0.1,
-    weight: float = 0.9,
-    self_weight: float = 1.0,
-) -> DualDistillation:
-    """The stand-in, with KD's constants; self_weight is ours."""
-    return DualDistillation(
-        student,
-        teachers,
-        label_weight=label_weight,
-        weight=weight,
-        temperature=temperature,
-        self_weight=self_weight,
-    )

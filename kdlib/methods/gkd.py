@@ -8,10 +8,11 @@ of the teacher's pooled features, trained along with the student, who learns wha
 from collections.abc import Sequence
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from kdlib.methods.base import Distillation, Seen
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Weight
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class GenerativeDistillation(Distillation):
@@ -19,21 +20,22 @@ class GenerativeDistillation(Distillation):
 
     f_s, f_t: pooled features, in units of the teacher's: divided by their root mean square over the
     batch. The auto-encoder's loss is mean (decode - f_t)^2 + 0.1 KL(N(mu, sigma^2) || N(0, 1)), as
-    in GKD's code; its gradient does not reach the student, nor the student's the auto-encoder.
+    in GKD's code; its gradient does not reach the student, nor the student's the auto-encoder. The
+    weights are KD's; the size of the latent vector is ours.
     """
 
     def __init__(
         self,
-        student: VideoClassifier,
-        teachers: Sequence[VideoClassifier],
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
         *,
-        label_weight: float,
-        weight: float,
-        latent: int,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+        latent: PositiveInt = 32,
     ) -> None:
         super().__init__(student, teachers, label_weight=label_weight, weight=weight)
         channels = self.teacher.channels
-        self.projection = nn.Linear(student.channels, channels)
+        self.projection = nn.Linear(self.student.channels, channels)
         self.encoder = nn.Linear(channels, 2 * latent)
         self.decoder = nn.Sequential(
             nn.Linear(latent, 2 * latent), nn.ReLU(), nn.Linear(2 * latent, channels)
@@ -52,17 +54,3 @@ class GenerativeDistillation(Distillation):
             target = self.decoder(mean)
         imitation = (self.projection(seen.student) - target).square().mean(1)
         return imitation + rebuilt + 0.1 * divergence
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    label_weight: float = 0.1,
-    weight: float = 0.9,
-    latent: int = 32,
-) -> GenerativeDistillation:
-    """The stand-in, with KD's weights; the size of the latent vector is ours."""
-    return GenerativeDistillation(
-        student, teachers, label_weight=label_weight, weight=weight, latent=latent
-    )

@@ -2,17 +2,30 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdlib.losses.kd import kd_loss
-from kdlib.methods.base import Distillation, Seen
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import Temperature, Weight
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class KnowledgeDistillation(Distillation):
-    """label_weight * CE + weight * T^2 KL(teacher || student)."""
+    """label_weight * CE + weight * T^2 KL(teacher || student).
 
-    temperature: float
+    The constants are those of mdistiller and of SAKD's released code.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
+        *,
+        temperature: Temperature = 4.0,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+    ) -> None:
+        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
+        self.temperature = temperature
 
     def distillation(self, seen: Seen) -> Tensor:
         """T^2 KL of each sample."""
@@ -22,17 +35,3 @@ class KnowledgeDistillation(Distillation):
             temperature=self.temperature,
             reduction="none",
         )
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    temperature: float = 4.0,
-    label_weight: float = 0.1,
-    weight: float = 0.9,
-) -> KnowledgeDistillation:
-    """KD with the constants of mdistiller and of SAKD's released code."""
-    method = KnowledgeDistillation(student, teachers, label_weight=label_weight, weight=weight)
-    method.temperature = temperature
-    return method

@@ -6,18 +6,26 @@ code, rkd.py and grkd_3d_head.py of its fork of mmaction2.
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
-from torch import Tensor
+from pydantic import PositiveInt
+from torch import Tensor, nn
 
-from kdlib.errors import UserError
-from kdlib.losses.classification import classification_loss
+from kdlib.clips.batches import Batch
 from kdlib.losses.feature_kd import feature_kd_loss
 from kdlib.losses.kd import kd_loss
 from kdlib.losses.pixel_logit_kd import pixel_logit_kd_loss
-from kdlib.methods.base import Batch, Method, StepOutput
-from kdlib.models.classifier import VideoClassifier
+from kdlib.methods.base import (
+    Method,
+    StepOutput,
+    Temperature,
+    Variant,
+    Weight,
+    check_equal,
+    check_features,
+    only_teacher,
+)
 
 
 class ResolutionDistillation(Method):
@@ -25,6 +33,9 @@ class ResolutionDistillation(Method):
 
     target: what is distilled: "feature" (the last stage's map, the student's upsampled to the
         teacher's size), "logit" (class scores after pooling) or "pixel" (class scores by place).
+    weight, temperature: None takes the paper's, or the released code's: for features 100 in both;
+        for pixels 500 at temperature 4 (appendix A.2), in the released code 200 at 2; for logits 1
+        at temperature 4, as the paper's value is unknown.
     teacher_batchnorm: "batch" is the paper's unfrozen teacher: train mode without gradients, so
         batch norm uses the batch's statistics while its running ones drift; any dropout inside
         the teacher's backbone is then active too, as in the released code. "running" is a
@@ -33,19 +44,26 @@ class ResolutionDistillation(Method):
 
     def __init__(
         self,
-        student: VideoClassifier,
-        teacher: VideoClassifier,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
         *,
-        resolution: int,
+        resolution: PositiveInt,
         target: Literal["feature", "logit", "pixel"] = "feature",
-        weight: float = 100.0,
-        temperature: float = 4.0,
+        weight: Weight | None = None,
+        temperature: Temperature | None = None,
         class_reduction: Literal["mean", "sum"] = "mean",
         teacher_batchnorm: Literal["batch", "running"] = "batch",
+        variant: Variant = "paper",
     ) -> None:
-        super().__init__(student, [teacher], resolution)
-        self.target, self.weight, self.temperature = target, weight, temperature
-        self.class_reduction, self.teacher_batchnorm = class_reduction, teacher_batchnorm
+        check_features(student=student, teacher=only_teacher(teachers))
+        check_equal("channels" if target == "feature" else "classes", student, teachers[0])
+        super().__init__(student, teachers, resolution=resolution)
+        paper = variant == "paper"
+        weights = {"feature": 100.0, "pixel": 500.0 if paper else 200.0, "logit": 1.0}
+        self.target, self.class_reduction = target, class_reduction
+        self.weight = weights[target] if weight is None else weight
+        self.temperature = (4.0 if paper else 2.0) if temperature is None else temperature
+        self.teacher_batchnorm = teacher_batchnorm
         self.teacher_mode = "train" if teacher_batchnorm == "batch" else "eval"
         self.train()
 
@@ -55,15 +73,10 @@ class ResolutionDistillation(Method):
             teacher_map = self.teacher.features(batch.clips)
         student_map = self.student.features(self.student_view(batch.clips))
         logits = self.student.head(student_map)
-        cross_entropy = classification_loss(logits, batch.labels)
+        cross_entropy = self.task.loss(logits, batch).mean()
         distillation = self.weight * self.distillation(student_map, teacher_map, logits)
         parts = {"cross_entropy": cross_entropy.detach(), "distillation": distillation.detach()}
         return StepOutput(cross_entropy + distillation, parts, logits)
-
-    @property
-    def teacher(self) -> VideoClassifier:
-        """The teacher."""
-        return cast(VideoClassifier, self.teachers[0])
 
     def distillation(self, student_map: Tensor, teacher_map: Tensor, logits: Tensor) -> Tensor:
         """The unweighted term for the chosen target, a scalar."""
@@ -71,47 +84,14 @@ class ResolutionDistillation(Method):
             return feature_kd_loss(student_map, teacher_map)
         if self.target == "pixel":
             with torch.no_grad():
-                teacher_scores = self.teacher.pixel_logits(teacher_map)
+                teacher_scores = self.teacher.head.by_place(teacher_map)
             return pixel_logit_kd_loss(
-                self.student.pixel_logits(student_map),
+                self.student.head.by_place(student_map),
                 teacher_scores,
                 temperature=self.temperature,
                 class_reduction=self.class_reduction,
             )
         with torch.no_grad():
             # The mean of all places' scores is the head without its dropout.
-            teacher_logits = self.teacher.pixel_logits(teacher_map).mean((2, 3, 4))
+            teacher_logits = self.teacher.head.by_place(teacher_map).mean((2, 3, 4))
         return kd_loss(logits, teacher_logits, temperature=self.temperature)
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier],
-    *,
-    resolution: int,
-    target: Literal["feature", "logit", "pixel"] = "feature",
-    weight: float | None = None,
-    temperature: float | None = None,
-    class_reduction: Literal["mean", "sum"] = "mean",
-    teacher_batchnorm: Literal["batch", "running"] = "batch",
-    variant: Literal["paper", "released"] = "paper",
-) -> ResolutionDistillation:
-    """ResKD with the paper's weight and temperature, or the released code's, unless given.
-
-    feature: 100 in both. pixel: 500 at temperature 4 (appendix A.2), in the released code 200 at 2.
-    logit: 1 at temperature 4; the paper's value is unknown.
-    """
-    if len(teachers) != 1:
-        raise UserError(f"method.teachers: resolution distillation takes one, got {len(teachers)}")
-    paper = variant == "paper"
-    weights = {"feature": 100.0, "pixel": 500.0 if paper else 200.0, "logit": 1.0}
-    return ResolutionDistillation(
-        student,
-        teachers[0],
-        resolution=resolution,
-        target=target,
-        weight=weights[target] if weight is None else weight,
-        temperature=(4.0 if paper else 2.0) if temperature is None else temperature,
-        class_reduction=class_reduction,
-        teacher_batchnorm=teacher_batchnorm,
-    )

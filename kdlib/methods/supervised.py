@@ -1,27 +1,32 @@
-"""Training on labels alone: how teachers are made, and the baseline of every comparison."""
+"""Training on what the task knows alone: how teachers are made, and the baseline of comparisons."""
 
 from collections.abc import Sequence
 
-from kdlib.losses.classification import classification_loss
-from kdlib.methods.base import Batch, Method, StepOutput
-from kdlib.models.classifier import VideoClassifier
+from pydantic import PositiveInt
+from torch import nn
+
+from kdlib.clips.batches import Batch
+from kdlib.errors import UserError
+from kdlib.methods.base import Method, StepOutput
 
 
 class Supervised(Method):
-    """Cross-entropy on the labels."""
+    """The task's loss: cross-entropy on labels, error of boxes' actions, of flow."""
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module] = (),
+        *,
+        resolution: PositiveInt | None = None,
+    ) -> None:
+        if teachers:
+            raise UserError(f"method.teachers: supervised takes none, got {len(teachers)}")
+        super().__init__(student, resolution=resolution)
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
-        """Cross-entropy of the student's logits."""
-        logits = self.predict(batch.clips)
-        loss = classification_loss(logits, batch.labels)
-        return StepOutput(loss, {"cross_entropy": loss.detach()}, logits)
-
-
-def build(
-    student: VideoClassifier,
-    teachers: Sequence[VideoClassifier] = (),
-    *,
-    resolution: int | None = None,
-) -> Supervised:
-    """A supervised run; takes no teachers."""
-    return Supervised(student, teachers, resolution)
+        """The mean of the task's loss over the batch."""
+        output = self.predict(batch)
+        assert output is not None
+        loss = self.task.loss(output, batch).mean()
+        return StepOutput(loss, {"cross_entropy": loss.detach()}, output)

@@ -1,16 +1,12 @@
 """Architectures, one a file: `build(name, classes, **options)`, and what they cost."""
 
 import importlib
-import inspect
-import json
 import pkgutil
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
-from kdlib.errors import UserError, unknown
-from kdlib.models.classifier import VideoClassifier
+from kdlib.errors import unknown
+from kdlib.models.base import VideoModel
+from kdlib.options import checked
 
 
 def names() -> list[str]:
@@ -18,7 +14,7 @@ def names() -> list[str]:
     return [name for name in _modules() if hasattr(_module(name), "build")]
 
 
-def build(name: str, classes: int, **options: object) -> VideoClassifier:
+def build(name: str, classes: int, **options: object) -> VideoModel:
     """A new model, its weights drawn from torch's global generator.
 
     options: those of the module's own `build`, see `kdlib.models.<name>`; from JSON or YAML as
@@ -27,12 +23,7 @@ def build(name: str, classes: int, **options: object) -> VideoClassifier:
     if name not in _modules() or not hasattr(_module(name), "build"):
         raise unknown("model", name, names())
     make = _module(name).build
-    values = {"classes": classes, **options}
-    hints = get_type_hints(make, include_extras=True)
-    allowed = inspect.signature(make).parameters
-    for option in values.keys() - allowed.keys():
-        raise unknown(f"option of model {name}", option, allowed)
-    return make(**{key: _checked(f"{name}.{key}", hints[key], v) for key, v in values.items()})
+    return make(**checked(f"model {name}", make, {"classes": classes, **options}))
 
 
 def _modules() -> list[str]:
@@ -41,16 +32,3 @@ def _modules() -> list[str]:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"kdlib.models.{name}")
-
-
-def _checked(field: str, hint: Any, value: object) -> object:
-    """The value if it is of the hinted type; a list from a file counts as a tuple."""
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise unknown(field, value, get_args(hint))
-    try:
-        return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].lower()
-    except TypeError:
-        message = "must be plain: a number, a text, a truth value or a list of these"
-    raise UserError(f"{field}: {value!r}: {message}")

@@ -3,7 +3,7 @@
 from pydantic import PositiveInt
 from torch import nn
 
-from kdlib.models.classifier import Probability, VideoClassifier
+from kdlib.models.base import Probability, VideoModel
 
 
 def conv3d_stage(
@@ -24,9 +24,7 @@ def conv3d_stage(
     )
 
 
-def build(
-    classes: PositiveInt, width: PositiveInt = 16, dropout: Probability = 0.0
-) -> VideoClassifier:
+def build(classes: PositiveInt, width: PositiveInt = 16, dropout: Probability = 0.0) -> VideoModel:
     """Three stages of width, 2 width and 4 width channels; the map is (B, C, T / 4, H / 8, W / 8).
 
     Batch norm and strides stand where the published network has plain layers and pooling: what is
@@ -37,4 +35,4 @@ def build(
         conv3d_stage(width, 2 * width, stride_t=2),
         conv3d_stage(2 * width, 4 * width, stride_t=2),
     )
-    return VideoClassifier(backbone, 4 * width, classes, dropout)
+    return VideoModel(backbone, 4 * width, classes, dropout)

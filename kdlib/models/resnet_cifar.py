@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from kdlib.errors import UserError
-from kdlib.models.classifier import VideoClassifier
+from kdlib.models.base import VideoModel
 from kdlib.models.tsn import FrameByFrame
 
 
@@ -13,7 +13,7 @@ def build(
     depth: PositiveInt = 20,
     width: PositiveInt = 16,
     stem: PositiveInt | None = None,
-) -> VideoClassifier:
+) -> VideoModel:
     """ResNet-20, -32, -56, -110 on every frame alone (an image has one), to maps H / 4.
 
     depth: 6 n + 2, n basic blocks in each of three stages. width: channels of the first stage; the
@@ -44,4 +44,4 @@ def build(
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return VideoClassifier(backbone, inside, classes)
+    return VideoModel(backbone, inside, classes)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdlib.errors import UserError
+from kdlib.models.base import Probability, VideoModel
 from kdlib.models.c3d import conv3d_stage
-from kdlib.models.classifier import Probability, VideoClassifier
 
 # depth, frames of the fast path for one of the slow, temporal size of the lateral convolutions
 SIZES = {"r50_4x16": (50, 8, 5), "r50_8x8": (50, 4, 7), "r101_16x8": (101, 4, 5)}
@@ -97,7 +97,7 @@ def build(
     stride: PositiveInt = 4,
     blocks: PositiveInt = 1,
     dropout: Probability = 0.0,
-) -> VideoClassifier:
+) -> VideoModel:
     """SlowFast on clips of T frames, the fast path's; T is a multiple of the slow path's stride.
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels and, in the fast path,
@@ -111,9 +111,9 @@ def build(
     if backbone == "micro":
         fast = max(width // 4, 2)
         micro = _MicroStages(width, fast, stride, blocks)
-        return VideoClassifier(TwoPaths(micro, stride), 4 * (width + fast), classes, dropout)
+        return VideoModel(TwoPaths(micro, stride), 4 * (width + fast), classes, dropout)
     if (width, stride, blocks) != (16, 4, 1):
         raise UserError(f"slowfast: {backbone} has its own width, stride and blocks")
     depth, own_stride, kernel = SIZES[backbone]
     stages = _published(depth, own_stride, kernel)
-    return VideoClassifier(TwoPaths(stages, own_stride), 2048 + 256, classes, dropout)
+    return VideoModel(TwoPaths(stages, own_stride), 2048 + 256, classes, dropout)

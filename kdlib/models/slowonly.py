@@ -11,8 +11,8 @@ from pydantic import PositiveInt
 from torch import nn
 
 from kdlib.errors import UserError
+from kdlib.models.base import Probability, VideoModel
 from kdlib.models.c3d import conv3d_stage
-from kdlib.models.classifier import Probability, VideoClassifier
 
 
 def _resnet50() -> nn.Module:
@@ -29,7 +29,7 @@ def build(
     backbone: Literal["micro", "resnet50"] = "micro",
     width: PositiveInt = 16,
     dropout: Probability = 0.0,
-) -> VideoClassifier:
+) -> VideoModel:
     """SlowOnly on clips of any length T; its map is (B, C, T, H / 8, W / 8), the ResNet's / 32.
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels, of which the last
@@ -44,7 +44,7 @@ def build(
             conv3d_stage(width, 2 * width, kernel_t=1),
             conv3d_stage(2 * width, 4 * width),
         )
-        return VideoClassifier(stages, 4 * width, classes, dropout)
+        return VideoModel(stages, 4 * width, classes, dropout)
     if width != 16:
         raise UserError(f"slowonly.width: {backbone} has its own widths; leave width out")
-    return VideoClassifier(_resnet50(), 2048, classes, dropout)
+    return VideoModel(_resnet50(), 2048, classes, dropout)

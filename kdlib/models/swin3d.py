@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from kdlib.errors import UserError
+from kdlib.models.base import Probability, VideoModel
 from kdlib.models.c3d import conv3d_stage
-from kdlib.models.classifier import Probability, VideoClassifier
 
 # embed_dim, depths, heads and window (frames, height, width in tokens), as torchvision has them
 SIZES = {
@@ -20,6 +20,8 @@ SIZES = {
 
 class SwinMaps(SwinTransformer3d):
     """torchvision's network up to its last norm: (B, 3, T, H, W) to (B, C, T', h, w)."""
+
+    channels_last = True  # of the maps inside it
 
     def __init__(
         self, width: int, depths: list[int], heads: list[int], window: list[int], drop_path: float
@@ -62,7 +64,7 @@ def build(
     blocks: PositiveInt = 2,
     dropout: Probability = 0.0,
     drop_path: Probability = 0.1,
-) -> VideoClassifier:
+) -> VideoModel:
     """Video Swin on tubelets of 2 x 4 x 4 pixels; T' is T / 2, sizes are rounded up.
 
     backbone: "micro" has a convolutional stem, stages of 2 and of `blocks` blocks, windows of
@@ -76,9 +78,9 @@ def build(
     if backbone == "micro":
         maps = SwinMaps(width, [2, blocks], [1, 2], [2, 4, 4], drop_path)
         maps.patch_embed = ConvolutionalStem(width)
-        return VideoClassifier(maps, 2 * width, classes, dropout)
+        return VideoModel(maps, 2 * width, classes, dropout)
     if (width, blocks) != (24, 2):
         raise UserError(f"swin3d.width: {backbone} has its own width and blocks; leave them out")
     embed, depths, heads, window = SIZES[backbone]
     maps = SwinMaps(embed, depths, heads, window, drop_path)
-    return VideoClassifier(maps, maps.num_features, classes, dropout)
+    return VideoModel(maps, maps.num_features, classes, dropout)

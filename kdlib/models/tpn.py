@@ -16,8 +16,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.errors import UserError
+from kdlib.models.base import Probability, VideoModel
 from kdlib.models.c3d import conv3d_stage
-from kdlib.models.classifier import Probability, VideoClassifier
 
 # depth and frames pooled into one, for the lower and for the upper stage
 SIZES = {"r50_f8s8": (50, (8, 8)), "r101_f32s2": (101, (16, 32))}
@@ -108,7 +108,7 @@ def build(
     width: PositiveInt = 16,
     pooled: PositiveInt = 2,
     dropout: Probability = 0.0,
-) -> VideoClassifier:
+) -> VideoModel:
     """TPN on clips of any length; its map is (B, C, T', H / 8, W / 8), the ResNets' / 32.
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels; the last two make the
@@ -125,11 +125,11 @@ def build(
         )
         pyramid = TemporalPyramid(channels, (pooled, pooled), math.gcd(channels // 2, 8))
         stages = PyramidOnStages(lower, conv3d_stage(2 * width, channels), pyramid)
-        return VideoClassifier(stages, channels, classes, dropout)
+        return VideoModel(stages, channels, classes, dropout)
     if (width, pooled) != (16, 2):
         raise UserError(f"tpn: {backbone} has its own width and pooled frames")
     depth, own_pooled = SIZES[backbone]
     stem, *stages_ = _resnet(depth)
     lower = nn.Sequential(stem, *stages_[:3])
     pyramid = TemporalPyramid(2048, own_pooled, 32)
-    return VideoClassifier(PyramidOnStages(lower, stages_[3], pyramid), 2048, classes, dropout)
+    return VideoModel(PyramidOnStages(lower, stages_[3], pyramid), 2048, classes, dropout)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from kdlib.errors import UserError
-from kdlib.models.classifier import Probability, VideoClassifier, fold_frames, unfold_frames
+from kdlib.models.base import Probability, VideoModel, fold_frames, unfold_frames
 from kdlib.models.tsn import conv_stage
 
 
@@ -80,14 +80,14 @@ def build(
     backbone: Literal["micro", "resnet50"] = "micro",
     width: PositiveInt = 16,
     dropout: Probability = 0.0,
-) -> VideoClassifier:
+) -> VideoModel:
     """TSM on clips of any length T; maps, options and names are those of `tsn.build`.
 
     "micro" has no residual blocks, so its shifted channels leave their own frame (the paper's
     in-place shift); "resnet50" shifts inside every block, as ResKD's TSM does.
     """
     if backbone == "micro":
-        return VideoClassifier(ShiftedStages(width), 4 * width, classes, dropout)
+        return VideoModel(ShiftedStages(width), 4 * width, classes, dropout)
     if width != 16:
         raise UserError(f"tsm.width: {backbone} has its own widths; leave width out")
-    return VideoClassifier(ShiftedResNet50(), 2048, classes, dropout, fc_std=0.001)
+    return VideoModel(ShiftedResNet50(), 2048, classes, dropout, fc_std=0.001)

@@ -6,7 +6,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.errors import UserError
-from kdlib.models.classifier import Probability, VideoClassifier, fold_frames, unfold_frames
+from kdlib.models.base import Probability, VideoModel, fold_frames, unfold_frames
 
 
 class FrameByFrame(nn.Sequential):
@@ -31,7 +31,7 @@ def build(
     backbone: Literal["micro", "resnet18", "resnet34", "resnet50", "resnet152"] = "micro",
     width: PositiveInt = 16,
     dropout: Probability = 0.0,
-) -> VideoClassifier:
+) -> VideoModel:
     """TSN on clips of any length T; its map is (B, C, T, H / 8, W / 8), a ResNet's / 32.
 
     backbone: "micro" has three stages of width, 2 width and 4 width channels; a ResNet is
@@ -44,7 +44,7 @@ def build(
             conv_stage(width, 2 * width),
             conv_stage(2 * width, 4 * width),
         )
-        return VideoClassifier(FrameByFrame(*stages), 4 * width, classes, dropout)
+        return VideoModel(FrameByFrame(*stages), 4 * width, classes, dropout)
     if width != 16:
         raise UserError(f"tsn.width: {backbone} has its own widths; leave width out")
     import torchvision  # seconds to import, and the micro network needs none of it
@@ -54,4 +54,4 @@ def build(
     for name, layer in resnet.named_children():
         if name not in ("avgpool", "fc"):
             layers.add_module(name, layer)
-    return VideoClassifier(layers, resnet.fc.in_features, classes, dropout, fc_std=0.001)
+    return VideoModel(layers, resnet.fc.in_features, classes, dropout, fc_std=0.001)

@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.errors import UserError
-from kdlib.models.classifier import VideoClassifier
+from kdlib.models.base import VideoModel
 from kdlib.models.tsn import FrameByFrame
 
 
@@ -36,7 +36,7 @@ def build(
     depth: PositiveInt = 16,
     widen: PositiveInt = 2,
     stem: PositiveInt = 16,
-) -> VideoClassifier:
+) -> VideoModel:
     """WRN-depth-widen of an image (T = 1), or of every frame alone; maps are a quarter as high.
 
     depth: 6 n + 4, n blocks in each of three stages. widen: the stages have stem, 2 stem and 4 stem
@@ -56,4 +56,4 @@ def build(
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return VideoClassifier(backbone, inside, classes)
+    return VideoModel(backbone, inside, classes)

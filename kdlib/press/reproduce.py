@@ -15,7 +15,8 @@ from filelock import FileLock
 from kdlib.press import notebooks, present, site
 from kdlib.runs.code import PACKAGE
 from kdlib.runs.engine import Outcome, run_all
-from kdlib.runs.plan import Planned, estimate_seconds, plan
+from kdlib.runs.plan import estimate_seconds, plan
+from kdlib.runs.worker import Planned
 from kdlib.study.chapter import BOOK, Chapter, chapter_names
 from kdlib.study.setting import Setting
 
@@ -73,7 +74,7 @@ def todo(chapters: Sequence[Chapter], setting: Setting) -> tuple[list[Planned], 
 def plan_text(chapters: Sequence[Chapter], setting: Setting) -> str:
     """What would be done, in three lines."""
     missing, found = todo(chapters, setting)
-    seconds = estimate_seconds(missing, setting.run_store, setting.device, setting.jobs)
+    seconds = estimate_seconds(missing, setting.jobs)
     count = sum(len(chapter.studies) for chapter in chapters)
     return (
         f"{setting.stamp}\n"

@@ -2,32 +2,57 @@
 
 import ast
 import hashlib
+import importlib.util
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
+# What only moves runs about: no number in a record can change with these.
+ORCHESTRATORS = frozenset(
+    {
+        "kdlib.runs.code",
+        "kdlib.runs.datasets",  # the data have a key of their own
+        "kdlib.runs.store",
+        "kdlib.runs.worker",
+    }
+)
+
 
 def code_hash(modules: Iterable[str]) -> str:
-    """SHA-256 over these modules and all `kdlib` modules they import, directly or not."""
+    """SHA-256 over `reached(modules)`."""
+    names = sorted(reached(modules))
+    return hashlib.sha256("".join(f"{n}\n{_tree(n)}\n" for n in names).encode()).hexdigest()
+
+
+def reached(modules: Iterable[str]) -> set[str]:
+    """These modules and all that they import, directly or not, without `ORCHESTRATORS`.
+
+    Of imported packages those of `kdlib` count, and the ones that the given modules belong to: a
+    method of one's own may have helpers beside it.
+    """
+    modules = list(modules)
+    packages = frozenset({"kdlib", *(name.split(".")[0] for name in modules)})
     seen: set[str] = set()
-    waiting = list(modules)
+    waiting = modules
     while waiting:
         name = waiting.pop()
-        if name not in seen:
+        if name not in seen and name not in ORCHESTRATORS:
             seen.add(name)
-            waiting += _imports(name)
-    text = "".join(f"{name}\n{_tree(name)}\n" for name in sorted(seen))
-    return hashlib.sha256(text.encode()).hexdigest()
+            waiting += [m for m in _imports(name) if m.split(".")[0] in packages and _file(m)]
+    return seen
 
 
+@cache
 def _file(name: str) -> Path | None:
-    path = PACKAGE.parent.joinpath(*name.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):  # a name inside a module, or __main__
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
 
 
 @cache
@@ -54,10 +79,15 @@ def _tree(name: str) -> str:
 
 @cache
 def _imports(name: str) -> tuple[str, ...]:
-    found = []
+    """What a module imports, anywhere in it, and the packages it lies in."""
+    parts = name.split(".")
+    found = [".".join(parts[:length]) for length in range(1, len(parts))]
+    inside = parts if _file(name) and _file(name).name == "__init__.py" else parts[:-1]  # type: ignore[union-attr]
     for node in ast.walk(_parse(name)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(m for m in found if m.split(".")[0] == PACKAGE.name and _file(m))
+        elif isinstance(node, ast.ImportFrom):
+            above = inside[: len(inside) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(found)

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdlib.data import real
-from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec
-from kdlib.data.generated.store import stored_videos
 from kdlib.data.manifest import load
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
@@ -24,9 +21,15 @@ class Datasets:
     jobs: int = 1
 
     def load(self, data: DataSpec) -> dict[str, Videos]:
-        """The videos of every split, memory-mapped from the cache, which is filled if need be."""
-        if data.name.startswith("generated/"):
-            return {split: self._generated(data, split, getattr(data, split)) for split in SPLITS}
+        """The videos of every split, memory-mapped from the cache, which is filled if need be.
+
+        A generated set lacks the splits of which no clip is asked for.
+        """
+        if data.generated:
+            counts = {split: getattr(data, split) for split in SPLITS}
+            return {s: self._generated(data, s, count) for s, count in counts.items() if count}
+        from kdlib.data import real  # what a run does not read, its key does not depend on
+
         manifest = load(data.name)
         side = stored_side(data.size, manifest.media)
         parts = real.read(
@@ -43,7 +46,11 @@ class Datasets:
     def key(self, name: str, split: str | None = None) -> str:
         """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""
         if name.startswith("generated/"):
+            from kdlib.data.generated import GENERATOR_VERSION
+
             return f"generator {GENERATOR_VERSION}"
+        from kdlib.data import real
+
         return real.content_key(load(name), self._root(name), self.cache, split)
 
     def _root(self, name: str) -> Path:
@@ -57,6 +64,9 @@ class Datasets:
         return {source: self.key(data.name, data.split) for source, data in used.items()}
 
     def _generated(self, data: DataSpec, split: str, count: int) -> Videos:
+        from kdlib.data.generated import GeneratedSpec
+        from kdlib.data.generated.store import stored_videos
+
         spec = GeneratedSpec(
             data.name.removeprefix("generated/"),
             data.seed,
@@ -64,7 +74,9 @@ class Datasets:
             size=data.size,
             domain=data.domain,
         )
-        return stored_videos(self.cache / "generated", spec, split, count)
+        return stored_videos(
+            self.cache / "generated", spec, split, count, flow="flow" in data.known
+        )
 
 
 def stored_side(size: int, media: str) -> int:

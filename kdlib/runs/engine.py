@@ -16,9 +16,8 @@ from multiprocessing.connection import wait
 from tqdm import tqdm
 
 from kdlib.runs.datasets import Datasets
-from kdlib.runs.plan import Planned
 from kdlib.runs.store import RunStore
-from kdlib.runs.worker import BUSY, EPOCH, FAILED
+from kdlib.runs.worker import BUSY, EPOCH, FAILED, Planned
 
 
 @dataclass
@@ -39,7 +38,7 @@ def run_all(
     store.check_writable()
     workers = [_Worker(store, datasets, device) for _ in range(min(jobs, len(waiting)))]
     bar = tqdm(
-        total=sum(run.work for run in waiting.values()),
+        total=sum(run.seconds for run in waiting.values()),
         desc=f"0/{len(waiting)} runs",
         bar_format="{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}]",
         mininterval=0.5,
@@ -79,12 +78,12 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
             run, before = worker.current
             kind, detail = worker.receive()
             if kind == EPOCH:
-                bar.update(run.work * (int(detail) - before) / run.spec.recipe.epochs)
+                bar.update(run.seconds * (int(detail) - before) / run.spec.recipe.epochs)
             elif kind == BUSY:
                 waiting[run.key] = run
                 time.sleep(0.2)
             else:
-                bar.update(run.work * (1 - before / run.spec.recipe.epochs))
+                bar.update(run.seconds * (1 - before / run.spec.recipe.epochs))
                 finish(run.key, detail if kind == FAILED else None)
     return outcome
 

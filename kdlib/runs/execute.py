@@ -1,12 +1,11 @@
 """Execute one RunSpec: load data and teachers, train, test once, write the record."""
 
-import inspect
 import json
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib import methods, models
-from kdlib.analysis import metrics
-from kdlib.clips.augment import Augmentation
 from kdlib.clips.batches import ClipSource
-from kdlib.clips.sampling import Sampling
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
-from kdlib.models.classifier import VideoClassifier
-from kdlib.models.cost import macs, parameters
-from kdlib.runs.spec import DataSpec, RunSpec
+from kdlib.models.base import VideoModel
+from kdlib.models.cost import parameters
+from kdlib.runs.build import clip_source, method_of, model_of
+from kdlib.runs.rehearsal import rehearse
+from kdlib.runs.spec import RunSpec, Start
 from kdlib.runs.store import RunRecord, RunStore
 from kdlib.training.evaluate import predict
-from kdlib.training.loop import fit, samples_per_second
+from kdlib.training.loop import History, fit, samples_per_second
 from kdlib.training.memory import peak_memory, reset_peak_memory
 
 
@@ -50,40 +47,34 @@ def execute(
     reset_peak_memory(device)
     torch.manual_seed(spec.seed)
     # Before the teachers, which draw random numbers too: one seed, one start, whatever the method.
-    student = models.build(spec.model.name, len(videos["train"].classes), **spec.model.options)
+    student = model_of(spec, len(videos["train"].classes))
     teachers = needed[: len(spec.method.teachers)]
     if spec.start:
-        start_from(student, needed[-1], same_data=spec.start.data == spec.data)
-    method = build_method(spec, student, [teacher.student() for teacher in teachers])
+        take_over(student, needed[-1], spec.start)
+    method = method_of(spec.method, student, [teacher.student() for teacher in teachers])
     sources = {name: clip_source(split, spec.data, name) for name, split in videos.items()}
-    validation = sources["validation"] if len(videos["validation"]) else None
     history = fit(
         method,
         sources["train"],
         spec.recipe,
         seed=spec.seed,
-        validation=validation,
+        validation=sources.get("validation"),
         device=device,
         precision=spec.precision,
         checkpoint=store.checkpoint(key),
+        belongs_to=key,
         progress=progress,
     )
     # Copies: loading the chosen epoch writes into the tensors that state_dict() shares.
-    last = {name: value.cpu().clone() for name, value in method.student.state_dict().items()}
-    logits = {"last": predict(method, sources["test"], device=device)}
-    if history.best_state:
-        method.student.load_state_dict(history.best_state)
-        logits["chosen"] = predict(method, sources["test"], device=device)
-        method.student.load_state_dict(last)
-    test = videos["test"]
-    labels = torch.from_numpy(test.labels)
-    # As float16: enough for paired statistics, and small.
-    traces = {f"logits_{rule}": value.numpy().astype(np.float16) for rule, value in logits.items()}
+    last, own = copied(method.student.state_dict()), copied(method.own_state())
+    judged, traces = tested(method, sources.get("test"), history, (last, own), device)
     result = {
         "classes": list(videos["train"].classes),
         "videos": {name: len(split) for name, split in videos.items()},
         "chosen_epoch": history.best_epoch,
-        **{rule: scores(values, labels) for rule, values in logits.items()},
+        "input": [3, *sizes(method, spec)],
+        "cycle": method.cycle,
+        **judged,
         "cost": {
             **cost(method, spec),
             "samples_per_second": samples_per_second(history),
@@ -101,66 +92,83 @@ def execute(
             "metrics.jsonl": "".join(json.dumps(row) + "\n" for row in history.epochs),
             "result.json": json.dumps(result, indent=1),
         },
-        traces={**traces, "labels": test.labels, "groups": test.groups, **method.traces()},
+        traces={**traces, **method.traces()},
         student=last,
+        own=own,
     )
 
 
-def build_method(
-    spec: RunSpec, student: VideoClassifier, teachers: Sequence[VideoClassifier]
-) -> Method:
-    """The method of a spec around a student and its teachers."""
-    module = import_module(f"kdlib.methods.{methods.check(spec.method.name)}")
-    allowed = list(inspect.signature(module.build).parameters)[2:]
-    for option in spec.method.options:
-        if option not in allowed:
-            raise methods.unknown_option(spec.method.name, option, allowed)
-    return module.build(student, teachers, **spec.method.options)
+def take_over(student: VideoModel, record: RunRecord, start: Start) -> None:
+    """Give the student the last weights of a run, or those of its backbone."""
+    theirs = record.student()
+    if start.part == "backbone":
+        student.backbone.load_state_dict(theirs.backbone.state_dict())
+    elif start.run.data.asked != student.task or theirs.classes != student.classes:
+        raise UserError(
+            f"start.part: the heads differ ({theirs.classes} classes for {theirs.task}, "
+            f'{student.classes} for {student.task}); take over the "backbone" alone'
+        )
+    else:
+        student.load_state_dict(theirs.state_dict())
 
 
-def start_from(student: VideoClassifier, record: RunRecord, *, same_data: bool) -> None:
-    """Give the student the last weights of a run; without its last layer if its data differ."""
-    weights = record.student().state_dict()
-    if not same_data:
-        weights = {name: w for name, w in weights.items() if not name.startswith("fc.")}
-    student.load_state_dict(weights, strict=same_data)
+def tested(
+    method: Method,
+    source: ClipSource | None,
+    history: History,
+    last: tuple[dict[str, Tensor], dict[str, Tensor]],
+    device: str,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the task says at the last and at the chosen epoch, and the outputs to keep.
 
-
-def clip_source(videos: Videos, data: DataSpec, split: str) -> ClipSource:
-    """How a data spec draws clips from a split: augmented for training only."""
-    sampling = Sampling(data.sampling, data.frames, stride=data.stride, views=data.views)
-    crop, flip = (data.crop, data.flip) if split == "train" else ("none", False)
-    return ClipSource(videos, sampling, Augmentation(crop=crop, flip=flip), data.size)
-
-
-def scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Numbers by clip and by video of logits (N, views, K); `score` is top-1, or mAP for multi-hot.
-
-    Single-label sets also have top-5, clip-level top-1 and top-1 of each class.
+    A method that predicts nothing is judged by its validation loss, if there were validation clips.
+    last: the states of the last epoch, which are put back.
     """
-    views = logits.shape[1]
-    video = metrics.video_logits(logits)
-    found: dict[str, Any] = {"score": metrics.quality(video, labels)}
-    if labels.ndim == 1:
-        clip_labels = labels.repeat_interleave(views)
-        found |= {
-            "video_top5": metrics.accuracy(video, labels, k=5),
-            "clip_top1": metrics.accuracy(logits.flatten(0, 1), clip_labels),
-            "per_class": [float(value) for value in metrics.per_class_accuracy(video, labels)],
-        }
-    return found
+    outputs = {"last": predict(method, source, device=device) if source else None}
+    if outputs["last"] is None:
+        scores = [row["validation_score"] for row in history.epochs if "validation_score" in row]
+        chosen = {"last": scores[-1], "chosen": max(scores)} if scores else {}
+        return {rule: {"validation_loss": -score} for rule, score in chosen.items()}, {}
+    assert source is not None
+    if history.best_state:
+        method.student.load_state_dict(history.best_state)
+        method.load_own_state(history.best_own)
+        outputs["chosen"] = predict(method, source, device=device)
+        method.student.load_state_dict(last[0])
+        method.load_own_state(last[1])
+    judged: dict[str, Any] = {}
+    traces = {"labels": source.videos.labels, "groups": source.videos.groups}
+    for rule, found in outputs.items():
+        assert found is not None
+        judged[rule] = method.task.judge(found.values, found.truth)
+        kept = method.task.keep(found.values)
+        traces |= {f"{name}_{rule}": values for name, values in kept.items()}
+    return judged, traces
+
+
+def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state on the CPU, sharing nothing."""
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def sizes(method: Method, spec: RunSpec) -> tuple[int, int, int]:
+    """Frames, height and width of a clip as the student receives it."""
+    pixels = method.resolution or spec.data.size
+    return spec.data.frames, pixels, pixels
 
 
 def cost(method: Method, spec: RunSpec) -> dict[str, float]:
-    """Parameters of the student and multiply-accumulates of classifying one clip, in billions."""
-    pixels = method.resolution or spec.data.size
-    method.eval()
-    work = macs(method.student, (3, spec.data.frames, pixels, pixels))
-    return {"parameters": parameters(method.student), "gmacs": work / 1e9}
+    """Parameters of the student and of what is trained beside it, and billions of
+    multiply-accumulates of one clip at test time."""
+    return {
+        "parameters": parameters(method.student),
+        "own_parameters": method.own_parameters(),
+        "gmacs": rehearse(spec).evaluation / 1e9,
+    }
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions, device, threads and commit, for `env.json`."""
+    """Versions, device, threads, time and commit, for `env.json`."""
     root = Path(__file__).parents[2]
     commit = subprocess.run(
         ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
@@ -168,7 +176,7 @@ def environment(device: str) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else processor()
     packages = ("torch", "torchvision", "numpy", "lightning-fabric", "av")
     return {
         "python": platform.python_version(),
@@ -176,23 +184,16 @@ def environment(device: str) -> dict[str, Any]:
         "device": name,
         "device_type": device.split(":")[0],
         "threads": torch.get_num_threads(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip() or "unknown",
     }
 
 
-def check(spec: RunSpec) -> None:
-    """Refuse a spec whose model or method cannot be built, by building both without memory."""
-    if spec.start and spec.start.model != spec.model:
-        raise UserError(
-            f"start: {spec.title} starts from a {spec.start.model.name} with other options; "
-            "a student takes the weights of its own model only"
-        )
+def processor() -> str:
+    """The model of this machine's processor, as far as it says."""
     try:
-        with torch.device("meta"):
-            student, *teachers = (
-                models.build(part.model.name, 2, **part.model.options)
-                for part in (spec, *spec.method.teachers)
-            )
-            build_method(spec, student, teachers)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{spec.title}: {error}") from None
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

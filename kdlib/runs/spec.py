@@ -9,25 +9,33 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from kdlib.clips.others import Others
+from kdlib.data import manifest
 from kdlib.errors import UserError, unknown
 from kdlib.training.recipe import Recipe
 
-_CONFIG = ConfigDict(extra="forbid")
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Option = bool | int | float | str | None
+Known = Literal["flow", "boxes"]
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class DataSpec:
-    """Which videos, and how clips are taken from them.
+    """Which videos, how clips are taken from them, and what comes with a clip.
 
-    name: "generated/<task>" or the name of a manifest in `data_manifests/`.
+    name: "generated/<task>" or the name of a manifest in `data_manifests/`, which also says whether
+        clips are mirrored in training.
     seed: of the generated clips; of a real set, which videos are taken where fewer are asked for.
     split: of a real set that has several; None is its default.
-    train, validation, test: videos of each part; of a real set at most so many, 0 for all.
+    train, validation, test: videos of each part; of a real set at most so many, 0 for all. Of a
+        generated set 0 makes none: a run without validation has no chosen epoch, one without test
+        clips must be of a method that predicts nothing.
     frames, size: of a clip, as the method receives it (size in pixels, square).
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
-    views: clips a video at test time.
-    crop, flip: augmentation in training; flip only where it does not change the label.
+    views: clips a video at test time. others: further clips of each video, for pretext tasks.
+    crop: augmentation in training.
+    labels: false withholds the labels from the method.
+    known: what else of a clip the method is told. task: what is asked; None is the set's own task.
     """
 
     name: str
@@ -41,9 +49,29 @@ class DataSpec:
     sampling: Literal["segments", "dense"] = "segments"
     stride: int = Field(default=1, ge=1)
     views: int = Field(default=1, ge=1)
+    others: Others | None = None
     crop: Literal["none", "shift", "multiscale"] = "shift"
-    flip: bool = False
     domain: str = "source"
+    labels: bool = True
+    known: tuple[Known, ...] = ()
+    task: str | None = None
+
+    def __post_init__(self) -> None:
+        sets = [*manifest.names(), *manifest.generated_names()]
+        if self.name not in sets:
+            raise unknown("data.name", self.name, sets)
+        if self.generated and not self.train:
+            raise UserError("data.train: say how many clips of a generated set, 1 or more")
+
+    @property
+    def generated(self) -> bool:
+        """Whether the clips are made here."""
+        return self.name.startswith("generated/")
+
+    @property
+    def asked(self) -> str:
+        """The name of the task: what is asked of a student's output."""
+        return self.task or manifest.load(self.name).task.replace("-", "_")
 
     @property
     def source(self) -> str:
@@ -61,19 +89,44 @@ class ModelSpec:
 
 @dataclass(frozen=True, config=_CONFIG)
 class MethodSpec:
-    """A method of `kdlib.methods` by name, its teachers' runs, and the options of its `build`."""
+    """A method by name (`kdlib.methods`), its teachers' runs, and its options.
+
+    base: the method that it goes around, which has the same teachers.
+    """
 
     name: str = "supervised"
     teachers: tuple["RunSpec", ...] = ()
     options: Mapping[str, Option] = Field(default_factory=dict)
+    base: "MethodSpec | None" = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name and those of what it goes around."""
+        return (self.name, *(self.base.names if self.base else ()))
+
+    @property
+    def title(self) -> str:
+        """The name and what it goes around, with all options."""
+        options = "".join(f" {name}={value}" for name, value in self.options.items())
+        return f"{self.name}{options}" + (f" around {self.base.title}" if self.base else "")
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Start:
+    """What a student takes over from a finished run of the same model: its last weights.
+
+    part: "backbone", which leaves the head as it is made, or "all".
+    """
+
+    run: "RunSpec"
+    part: Literal["backbone", "all"] = "all"
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class RunSpec:
     """One training run, fully determined. Two equal specs are one run.
 
-    start: a run of the same model whose last weights the student starts from (pre-training); its
-        last layer starts anew if that run had other data.
+    start: what the student starts from; random weights without it.
     """
 
     data: DataSpec
@@ -82,12 +135,12 @@ class RunSpec:
     method: MethodSpec = Field(default_factory=MethodSpec)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    start: "RunSpec | None" = None
+    start: Start | None = None
 
     @property
     def needs(self) -> tuple["RunSpec", ...]:
         """The runs that must be there first: teachers, then the one to start from."""
-        return self.method.teachers + ((self.start,) if self.start else ())
+        return self.method.teachers + ((self.start.run,) if self.start else ())
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space."""
@@ -101,8 +154,7 @@ class RunSpec:
     @property
     def title(self) -> str:
         """One short line for progress bars and lists."""
-        pixels = self.method.options.get("resolution") or self.data.size
-        return f"{self.method.name} {self.model.name} {pixels} px, seed {self.seed}"
+        return f"{self.method.title}, {self.model.name} {self.data.size} px, seed {self.seed}"
 
     def __hash__(self) -> int:
         return hash(self.digest)

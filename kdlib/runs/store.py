@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,20 +18,26 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kdlib import models
+from kdlib import methods
 from kdlib.errors import UserError
-from kdlib.models.classifier import VideoClassifier
+from kdlib.models.base import VideoModel
+from kdlib.runs.build import method_of, model_of
 from kdlib.runs.code import code_hash
 from kdlib.runs.spec import RunSpec, parse
 
-FORMAT = 3
+FORMAT = 4
 CHECKSUMS = "checksums.json"
+FILES = {
+    *("spec.json", "env.json", "metrics.jsonl", "result.json", "traces.npz"),
+    *("student.safetensors", "own.safetensors"),
+}
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """A finished run: `spec.json`, `env.json`, `metrics.jsonl`, `result.json`, `traces.npz`,
-    `student.safetensors` and the checksums of them all."""
+    `student.safetensors`, `own.safetensors` (decoders, projectors) and the checksums of them all,
+    with the run's key."""
 
     path: Path
 
@@ -42,7 +48,7 @@ class RunRecord:
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """Accuracies of the last and of the validation-chosen epoch, per class, and cost."""
+        """What the task judged at the last and at the validation-chosen epoch, and cost."""
         return json.loads((self.path / "result.json").read_text())
 
     @cached_property
@@ -61,13 +67,20 @@ class RunRecord:
         with np.load(self.path / "traces.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def student(self) -> VideoClassifier:
+    def student(self) -> VideoModel:
         """The trained student of the last epoch, on the CPU, in eval mode."""
-        model = models.build(
-            self.spec.model.name, len(self.result["classes"]), **self.spec.model.options
-        )
+        model = model_of(self.spec, len(self.result["classes"]))
         model.load_state_dict(load_file(self.path / "student.safetensors"))
         return model.eval()
+
+    def method(self, teachers: Sequence["RunRecord"] = ()) -> methods.Method:
+        """The trained method of the last epoch with all that is its own, in eval mode.
+
+        teachers: the records of `spec.method.teachers`.
+        """
+        method = method_of(self.spec.method, self.student(), [t.student() for t in teachers])
+        method.load_own_state(load_file(self.path / "own.safetensors"))
+        return method.eval()
 
 
 class RunStore:
@@ -79,9 +92,9 @@ class RunStore:
     def find(self, key: str) -> RunRecord | None:
         """The record of this key; a damaged one is set aside with a warning and not returned."""
         path = self.root / "runs" / key
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():
             return None
-        fault = _fault(path)
+        fault = _fault(path, key)
         if fault is None:
             return RunRecord(path)
         aside = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=self._folder("set-aside")))
@@ -96,6 +109,7 @@ class RunStore:
         texts: Mapping[str, str],
         traces: Mapping[str, np.ndarray],
         student: Mapping[str, Tensor],
+        own: Mapping[str, Tensor],
     ) -> RunRecord:
         """Write a record into a temporary folder, then rename it into place."""
         temporary = Path(tempfile.mkdtemp(prefix=key, dir=self._folder("temporary")))
@@ -103,12 +117,11 @@ class RunStore:
             for name, text in texts.items():
                 (temporary / name).write_text(text)
             np.savez_compressed(temporary / "traces.npz", **dict(traces))  # type: ignore[arg-type]
-            save_file(
-                {name: value.contiguous() for name, value in student.items()},
-                temporary / "student.safetensors",
-            )
+            for name, state in (("student", student), ("own", own)):
+                contiguous = {part: value.contiguous() for part, value in state.items()}
+                save_file(contiguous, temporary / f"{name}.safetensors")
             sums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-            (temporary / CHECKSUMS).write_text(json.dumps(sums, indent=1))
+            (temporary / CHECKSUMS).write_text(json.dumps({"key": key, "files": sums}, indent=1))
             os.replace(temporary, self._folder("runs") / key)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -148,32 +161,38 @@ def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
         "spec": spec.digest,
         "device": device.split(":")[0],
         "data": data_keys[spec.data.source],
-        "code": code_hash(
-            [
-                "kdlib.training.loop",
-                "kdlib.training.evaluate",
-                f"kdlib.methods.{spec.method.name}",
-                f"kdlib.models.{spec.model.name}",
-            ]
-        ),
+        "code": code_hash(modules(spec)),
         "needs": [run_key(needed, device, data_keys) for needed in spec.needs],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def modules(spec: RunSpec) -> list[str]:
+    """The modules that a run begins with, by name; with what they import, they are its code."""
+    return [
+        "kdlib.runs.execute",
+        "kdlib.data.generated.store" if spec.data.generated else "kdlib.data.real",
+        f"kdlib.models.{spec.model.name}",
+        f"kdlib.tasks.{spec.data.asked}",
+        *map(methods.module_name, spec.method.names),
+    ]
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _fault(path: Path) -> str | None:
+def _fault(path: Path, key: str) -> str | None:
+    """What is wrong with a record; None if it is whole, and the one of this key."""
     try:
-        sums = json.loads((path / CHECKSUMS).read_text())
-        for name in ("spec.json", "result.json", "metrics.jsonl", "student.safetensors"):
-            if name not in sums:
-                return f"{name} has no checksum"
-        for name, expected in sums.items():
-            if Path(name).name != name or _sha256(path / name) != expected:
+        stored = json.loads((path / CHECKSUMS).read_text())
+        if stored["key"] != key:
+            return f"it is the record of {stored['key']}"
+        if stored["files"].keys() != FILES:
+            return f"it lacks checksums of {', '.join(sorted(FILES - stored['files'].keys()))}"
+        for name, expected in stored["files"].items():
+            if _sha256(path / name) != expected:
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, AttributeError) as error:
-        return str(error)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
     return None

@@ -4,6 +4,7 @@ import errno
 import signal
 import sys
 import traceback
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
@@ -12,10 +13,20 @@ from filelock import Timeout
 from kdlib.errors import UserError
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.execute import execute
-from kdlib.runs.plan import Planned
+from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
 
 EPOCH, DONE, BUSY, FAILED = "epoch", "done", "busy", "failed"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to do: its key, the keys of `spec.needs`, and about how many seconds it takes."""
+
+    spec: RunSpec
+    key: str
+    needs: tuple[str, ...]
+    seconds: float
 
 
 def serve(connection: Connection) -> None:

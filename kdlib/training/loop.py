@@ -1,9 +1,8 @@
 """The one training loop. It runs a method and never asks which."""
 
-import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib.analysis.metrics import quality, video_logits
 from kdlib.clips.batches import (
+    Batch,
     ClipSource,
     batches_per_epoch,
-    plain_batches,
+    ordered_batches,
     training_batches,
 )
 from kdlib.methods.base import Epoch, Method
-from kdlib.training.evaluate import predict
+from kdlib.training import checkpoint as checkpoints
+from kdlib.training.evaluate import judged
 from kdlib.training.precision import check_bfloat16
 from kdlib.training.recipe import Recipe, make_optimizer, set_rate
 
@@ -35,14 +35,16 @@ class History:
     """What a training left behind.
 
     epochs: a row an epoch: mean of every part of the loss, learning rate, samples, seconds, those
-        of them before the first batch (the method's `before_epoch`), and validation accuracy (mAP
-        for multi-hot labels) where a validation split was given.
-    best_epoch, best_state: the student of the best validation epoch, the earliest among equals.
+        of them before the first batch (the method's `before_epoch`), and the validation score, as
+        the task judges, where a validation split was given.
+    best_epoch, best_state, best_own: student and method's own state of the best validation epoch,
+        the earliest among equals.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best_state: State = field(default_factory=dict)
+    best_own: State = field(default_factory=dict)
 
 
 def fit(
@@ -55,6 +57,7 @@ def fit(
     device: str = "cpu",
     precision: str = "32-true",
     checkpoint: Path | None = None,
+    belongs_to: str = "",
     checkpoint_seconds: float = 60.0,
     progress: Callable[[int], None] = lambda epoch: None,
 ) -> History:
@@ -62,35 +65,40 @@ def fit(
 
     checkpoint: a file from which an interrupted training goes on exactly, as if never interrupted:
         all draws come from (seed, epoch). It is written at most every `checkpoint_seconds`, and
-        removed at the end. progress is called with the number of finished epochs.
+        removed at the end. belongs_to: names this training; the checkpoint of another, or a damaged
+        one, is set aside, and the training starts again.
+    progress: called with the number of finished epochs.
     """
     from lightning_fabric import Fabric  # seconds to import, and only workers train
 
     if precision == "bf16-mixed":
         check_bfloat16(device)
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
-    optimizer = make_optimizer(method, recipe)
+    method.freeze(recipe.freeze)
+    optimizer = make_optimizer(method, recipe, getattr(method.student, "head", None))
     module, optimizer = fabric.setup(method, optimizer)
     module.mark_forward_method("step")
     history, first = History(), 0
-    if checkpoint is not None and checkpoint.exists():
-        first, history = _restore(checkpoint, method, optimizer, fabric.device)
+    state = checkpoint and checkpoints.load(checkpoint, belongs_to, fabric.device)
+    if state:
+        first, history = _restore(state, method, optimizer)
     saved = time.monotonic()
     for epoch in range(first, recipe.epochs):
         torch.manual_seed(seed * 100_003 + epoch)
         method.train()
         row = _train_epoch(fabric, module, optimizer, training, recipe, seed, epoch)
         if validation is not None:
-            logits = predict(method, validation, device=str(fabric.device))
-            row["validation_accuracy"] = quality(video_logits(logits), validation.videos.labels)
-            if history.best_epoch < 0 or row["validation_accuracy"] > max(
-                past["validation_accuracy"] for past in history.epochs
+            found = judged(method, validation, device=str(fabric.device))
+            row["validation_score"] = found["score"]
+            if history.best_epoch < 0 or row["validation_score"] > max(
+                past["validation_score"] for past in history.epochs
             ):
                 history.best_epoch = epoch
                 history.best_state = _copy(method.student.state_dict())
+                history.best_own = _copy(method.own_state())
         history.epochs.append(row)
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
-            _save(checkpoint, method, optimizer, history)
+            checkpoints.save(checkpoint, _state(method, optimizer, history), belongs_to)
             saved = time.monotonic()
         progress(epoch + 1)
     if checkpoint is not None:
@@ -111,7 +119,7 @@ def _train_epoch(
     device, size = fabric.device, recipe.batch_size
     method: Method = module.module
     indices = method.before_epoch(
-        Epoch(epoch, recipe.epochs, len(training.videos), partial(plain_batches, training, device))
+        Epoch(epoch, recipe.epochs, len(training.videos), partial(_plain_batches, training, device))
     )
     prepared = time.perf_counter() - started
     steps = batches_per_epoch(len(training.videos) if indices is None else len(indices), size)
@@ -124,12 +132,13 @@ def _train_epoch(
         fabric.backward(output.loss / recipe.accumulate)
         for name, value in output.parts.items():
             sums[name] = sums[name] + value if name in sums else value
-        count, samples = count + 1, samples + len(batch.labels)
+        count, samples = count + 1, samples + len(batch.indices)
         if count % recipe.accumulate == 0 or count == steps:
             if recipe.clip_norm is not None:
                 fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
+            method.after_step()
     means = {name: float(value) / count for name, value in sums.items()}
     rate = optimizer.param_groups[0]["lr"]
     seconds = time.perf_counter() - started
@@ -146,32 +155,33 @@ def _copy(state: State) -> State:
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def _save(path: Path, method: Method, optimizer: torch.optim.Optimizer, history: History) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    torch.save(
-        {
-            "student": method.student.state_dict(),
-            "own": method.own_state(),
-            "optimizer": optimizer.state_dict(),
-            "epochs": history.epochs,
-            "best_epoch": history.best_epoch,
-            "best_state": history.best_state,
-        },
-        temporary,
-    )
-    os.replace(temporary, path)
+def _plain_batches(source: ClipSource, device: torch.device) -> Iterator[Batch]:
+    """All training videos in order, one clip each, at the test frames and the centre crop."""
+    return ordered_batches(replace(source, sampling=replace(source.sampling, views=1)), device)
+
+
+def _state(method: Method, optimizer: torch.optim.Optimizer, history: History) -> dict[str, Any]:
+    return {
+        "student": method.student.state_dict(),
+        "own": method.own_state(),
+        "more": method.more_state(),
+        "optimizer": optimizer.state_dict(),
+        "epochs": history.epochs,
+        "best_epoch": history.best_epoch,
+        "best_state": history.best_state,
+        "best_own": history.best_own,
+    }
 
 
 def _restore(
-    path: Path, method: Method, optimizer: torch.optim.Optimizer, device: torch.device
+    state: dict[str, Any], method: Method, optimizer: torch.optim.Optimizer
 ) -> tuple[int, History]:
-    state = torch.load(path, map_location=device, weights_only=True)
     method.student.load_state_dict(state["student"])
     method.load_own_state(state["own"])
+    method.load_more_state(state["more"])
     optimizer.load_state_dict(state["optimizer"])
-    best = _copy(state["best_state"])
-    return len(state["epochs"]), History(state["epochs"], state["best_epoch"], best)
+    best, own = _copy(state["best_state"]), _copy(state["best_own"])
+    return len(state["epochs"]), History(state["epochs"], state["best_epoch"], best, own)
 
 
 def samples_per_second(history: History) -> float:

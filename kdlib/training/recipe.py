@@ -17,8 +17,9 @@ class Recipe:
     warmup_epochs: linear rise from 0; may be a fraction.
     milestones: epochs at which a "step" schedule divides the rate by 10.
     bias_multiplier: biases learn at this multiple of the rate (2 in ResKD's ResNet recipe).
-    backbone_multiplier: all but the student's last linear layer learn at this multiple, a method's
-        own projectors too (0.1 for Video Swin).
+    backbone_multiplier: all but the student's head learn at this multiple, a method's own
+        projectors too (0.1 for Video Swin).
+    freeze: parts of the student ("backbone", "head") that stay as they start, as for a probe.
     decay_vectors: whether weight decay acts on biases and norms too.
     accumulate: batches whose gradients are averaged into one optimiser step.
     clip_norm: largest norm of the gradient, None for no clipping.
@@ -37,6 +38,7 @@ class Recipe:
     clip_norm: float | None = Field(default=None, gt=0)
     bias_multiplier: float = Field(default=1.0, gt=0)
     backbone_multiplier: float = Field(default=1.0, gt=0)
+    freeze: tuple[Literal["backbone", "head"], ...] = ()
     decay_vectors: bool = False
     accumulate: int = Field(default=1, ge=1)
 
@@ -63,15 +65,19 @@ def rate_factor(recipe: Recipe, epoch: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
-    """The optimiser over all parameters that take a gradient, in groups by decay and rate."""
+def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = None) -> Optimizer:
+    """The optimiser over all parameters that take a gradient, in groups by decay and rate.
+
+    head: the part that `backbone_multiplier` does not slow down.
+    """
+    full_rate = {id(parameter) for parameter in head.parameters()} if head else set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = recipe.weight_decay if parameter.ndim > 1 or recipe.decay_vectors else 0.0
         multiplier = recipe.bias_multiplier if name.endswith("bias") else 1.0
-        if not name.startswith("student.fc."):
+        if id(parameter) not in full_rate:
             multiplier *= recipe.backbone_multiplier
         groups.setdefault((decay, multiplier), []).append(parameter)
     parameter_groups = [

@@ -12,7 +12,7 @@ from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, value
 from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
 from book.adaptive.study import studies
 from kdlib.errors import UserError
-from kdlib.runs.plan import work
+from kdlib.runs.rehearsal import rehearse
 from kdlib.study.setting import Setting
 
 
@@ -117,7 +117,8 @@ def test_controls_change_one_thing():
     # Longer than for as many steps, but of no more multiply-accumulates than SAKD.
     in_time = made["KD, time of Ours*"][0]
     assert in_time.recipe.epochs > cut
-    assert work(in_time) < work(ours)
+    work = [spec.recipe.epochs * rehearse(spec).epoch for spec in (in_time, ours)]
+    assert work[0] < work[1]
 
 
 @pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
@@ -170,8 +171,8 @@ def test_all_seeds_start_from_one_pre_training_on_clips_of_its_own():
     runs = Runs(Setting())
     starts = {runs.vanilla("SlowFast", "kd", seed).start for seed in range(3)}
     (start,) = starts
-    assert start.data.seed not in range(100)
-    assert start.data.name == runs.data("SlowFast", 0).name
+    assert start.run.data.seed not in range(100)
+    assert start.run.data.name == runs.data("SlowFast", 0).name
 
 
 def test_there_is_no_paper_profile():

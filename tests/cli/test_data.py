@@ -63,6 +63,40 @@ def test_verify_prepare_and_the_cache(kdlib, tmp_path):
     assert "nothing is cached" in kdlib("cache")[1]
 
 
+def written(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["{outside}", "../../outside", "a/../../outside", "other"])
+@pytest.mark.parametrize("command", ["fetch", "verify", "prepare"])
+def test_a_manifest_s_name_leads_nowhere_else(kdlib, tmp_path, name, command):
+    path = tmp_path / "evil.yaml"
+    text = (tmp_path / "manifests/mine.yaml").read_text()
+    download = "downloads: [{url: 'http://127.0.0.1:9/', path: .bashrc}]\n"
+    name = name.format(outside=str(tmp_path / "outside").lower())
+    path.write_text(text.replace("name: mine", f"name: {name}") + download)
+    before = written(tmp_path)
+    status, text = kdlib(command, str(path), *(["SIZE=16"] if command == "prepare" else []))
+    assert status == 2
+    assert "line 1: name: " in text
+    assert text.count("\n") == 1
+    assert written(tmp_path) == before
+
+
+def test_a_manifest_of_one_s_own_is_used_by_its_path(kdlib, tmp_path):
+    path = tmp_path / "elsewhere/mine.yaml"
+    path.parent.mkdir()
+    (tmp_path / "manifests/mine.yaml").rename(path)
+    before = written(tmp_path)
+    assert kdlib("verify", str(path))[0] == 0
+    status, text = kdlib("prepare", str(path), "SIZE=16")
+    assert status == 0
+    assert "mine for clips of 16 px: 16 files" in text
+    new = written(tmp_path) - before
+    assert new
+    assert all(place.is_relative_to(tmp_path / "store") for place in new)
+
+
 def test_a_set_with_faults_exits_with_1_and_is_not_prepared(kdlib, tmp_path):
     (tmp_path / "data/mine/train/jump/0.png").write_bytes(b"no picture")
     status, text = kdlib("verify", "mine")

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import torch
 
-from kdlib.clips.batches import batches_per_epoch, test_clips, training_batches
+from kdlib.clips.batches import batches_per_epoch, ordered_batches, training_batches
+from kdlib.clips.sampling import Sampling
 
 CPU = torch.device("cpu")
 
@@ -37,10 +40,10 @@ def test_a_selection_smaller_than_a_batch_is_one_batch(source):
     assert batches_per_epoch(2, 8) == 1
 
 
-def test_test_clips_keep_the_order_and_all_views(source):
-    pairs = list(test_clips(source, 10, CPU))
-    assert np.concatenate([index for index, _ in pairs]).tolist() == list(range(24))
-    assert pairs[0][1].shape == (10, 1, 3, 4, 16, 16)
-
-
-test_clips.__test__ = False
+def test_ordered_batches_keep_the_order_and_all_views(source):
+    two = dataclasses.replace(source, sampling=Sampling("segments", 4, views=2))
+    batches = list(ordered_batches(two, CPU, 10))
+    indices = torch.cat([batch.indices for batch in batches])
+    assert indices.tolist() == np.repeat(np.arange(24), 2).tolist()
+    assert batches[0].clips.shape == (20, 3, 4, 16, 16)
+    assert torch.equal(batches[0].labels, torch.from_numpy(source.videos.labels)[indices[:20]])

@@ -3,8 +3,9 @@ import copy
 import pytest
 import yaml
 
+from kdlib.data import manifest as module
 from kdlib.data.generated import TASKS
-from kdlib.data.manifest import generated_names, inside, load, names
+from kdlib.data.manifest import Manifest, generated_names, inside, load, names
 from kdlib.errors import UserError
 
 OWN = {
@@ -74,6 +75,8 @@ def test_a_minimal_manifest_of_ones_own(own):
     manifest = own(lambda content: None)
     assert manifest.classes == ("jump", "wave")
     assert manifest.splits == {}
+    assert manifest.mirror
+    assert not own(lambda content: content.update(mirror=False)).mirror
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,15 @@ def test_a_minimal_manifest_of_ones_own(own):
         (lambda m: m["files"].update(folder="../x"), "files.folder: .*without '..'"),
         (lambda m: m["files"].update(archive="/x.tar"), "files.archive: .*relative"),
         (lambda m: m.update(name="../mine"), "name: .*pattern"),
+        (lambda m: m.update(name="/elsewhere"), "name: '/elsewhere' must be a relative path"),
+        (lambda m: m.update(name="yours"), "name: 'yours' is not that of its file, 'mine'"),
+        (lambda m: m.update(name="a/mine"), "name: 'a/mine' is not that of its file, 'mine'"),
+        (lambda m: m["files"].update(folder="a\0b"), "files.folder: .*zero byte"),
+        (
+            lambda m: m["layout"].update(kind="something", lists={}, suffix="/../../x"),
+            "layout.suffix: .*pattern",
+        ),
+        (lambda m: m.update(mirror="no"), "mirror: .*valid boolean"),
     ],
 )
 def test_a_fault_is_named_with_its_key_and_file(own, change, message):
@@ -117,10 +129,41 @@ def test_what_is_no_manifest(tmp_path):
         load(tmp_path / "c.yaml")
 
 
-@pytest.mark.parametrize("path", ["", "/a", "../a", "a/../../b", "a\\..\\..\\b", "C:/a", "."])
+OUTSIDE = ["", "/a", "../a", "a/../../b", "a\\..\\..\\b", "\\a", "\\\\host\\a", "C:/a", "C:a", "."]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
 def test_paths_that_lead_outside(path):
     with pytest.raises(ValueError, match="relative"):
         inside(path)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])
+def test_what_no_disk_can_name_is_no_path(path):
+    with pytest.raises(ValueError, match=r"zero byte|surrogates"):
+        inside(path)
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "a b", "A", "a.b", "a\n"])
+def test_a_name_that_is_none(name):
+    with pytest.raises(ValueError, match="name"):
+        Manifest.model_validate({**OWN, "name": name, "classes": ("jump", "wave")})
+
+
+def test_the_folder_of_a_shipped_manifest_belongs_to_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MANIFESTS", tmp_path)
+    (tmp_path / "generated").mkdir()
+    path = tmp_path / "generated/x.yaml"
+    path.write_text(yaml.safe_dump({**OWN, "name": "generated/x"}))
+    assert load("generated/x") == load(path)
+    path.write_text(yaml.safe_dump({**OWN, "name": "x"}))
+    with pytest.raises(UserError, match="name: 'x' is not that of its file, 'generated/x'"):
+        load("generated/x")
+
+
+def test_mirroring_changes_labels_where_left_and_right_are_classes():
+    assert [name for name in names() if not load(name).mirror] == ["ssv2"]
+    assert not any(load(name).mirror for name in generated_names())
 
 
 def test_paths_inside():

@@ -81,3 +81,19 @@ def test_a_set_on_request_says_what_to_get_and_where_to_put_it(tmp_path):
         obtain(m, tmp_path)
     assert advice(m, tmp_path) == f"Ask its owner for clips.tar. Its place is {tmp_path / 'mine'}."
     assert "See https://example.org." in advice(manifest(), tmp_path)
+
+
+def test_a_damaged_record_is_named(server, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for content in ("{", "[]", '{"a": 1}'):
+        (tmp_path / "mine" / RECORD).write_text(content)
+        with pytest.raises(UserError, match=r"fetched\.json: no readable record"):
+            obtain(manifest({"url": server.url, "path": "a.csv"}), tmp_path)
+
+
+def test_all_that_is_written_lies_below_data_and_the_name(archive, tmp_path):
+    downloads = [{"url": archive.url, "path": path, "unpack": True} for path in ("a.tar", "b/.c")]
+    obtain(manifest(*downloads), tmp_path / "data")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 3
+    assert all(path.is_relative_to(tmp_path / "data/mine") for path in written)

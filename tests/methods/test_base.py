@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from kdlib import methods
+from kdlib.errors import UserError
 from kdlib.methods.base import Method
 
 
@@ -27,3 +29,53 @@ def test_own_state_is_neither_student_nor_teacher(tiny):
 def test_the_student_sees_its_resolution(tiny, resolution, seen):
     method = Method(tiny(), resolution=resolution)
     assert method.student_view(torch.zeros(2, 3, 4, 16, 16)).shape == (2, 3, 4, seen, seen)
+
+
+def test_what_is_frozen_takes_no_gradient_and_stays_in_eval(tiny):
+    method = Method(tiny())
+    method.freeze(("backbone",))
+    assert not any(p.requires_grad for p in method.student.backbone.parameters())
+    assert all(p.requires_grad for p in method.student.head.parameters())
+    for mode in (True, False, True):
+        method.train(mode)
+        assert not any(module.training for module in method.student.backbone.modules())
+        assert method.student.head.training is mode
+    with pytest.raises(UserError, match=r"recipe\.freeze: the student has no part 'neck'"):
+        method.freeze(("neck",))
+
+
+def test_methods_are_found_by_file_or_by_module_and_class():
+    assert set(methods.names()) >= {"kd", "adaptive", "resolution", "supervised"}
+    assert not {"base", "distillation"} & set(methods.names())
+    for name in methods.names():
+        assert issubclass(methods.find(name), Method)
+    assert methods.find("kdlib.methods.kd:KnowledgeDistillation") is methods.find("kd")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("kdd", "method.name: unknown value 'kdd'.*Did you mean 'kd'"),
+        ("nowhere:Thing", "'nowhere:Thing': No module named 'nowhere'"),
+        ("kdlib.methods.kd:Thing", "is no subclass of kdlib.methods.base.Method"),
+        ("kdlib.models.base:VideoModel", "is no subclass of kdlib.methods.base.Method"),
+    ],
+)
+def test_what_is_no_method_is_named(name, message):
+    with pytest.raises(UserError, match=message):
+        methods.find(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": "hot"}, "method kd.temperature: 'hot'"),
+        ({"temperature": 0.0}, "method kd.temperature: 0.0.*greater than 0"),
+        ({"weight": -1.0}, "method kd.weight: -1.0"),
+        ({"wieght": 1.0}, "option of method kd: unknown value 'wieght'.*mean 'weight'"),
+        ({"student": 1.0}, "option of method kd: unknown value 'student'"),
+    ],
+)
+def test_impossible_options_are_named(tiny, options, message):
+    with pytest.raises(UserError, match=message):
+        methods.build("kd", tiny(), [tiny(1)], **options)

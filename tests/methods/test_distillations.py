@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from kdlib.clips.batches import Batch
 from kdlib.errors import UserError
 from kdlib.losses.kd import kd_loss
-from kdlib.methods import crosskd, ctkd, dkd, dualkd, gkd, kd
-from kdlib.methods.base import Batch, Epoch
+from kdlib.methods import build
+from kdlib.methods.base import Epoch
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 
-METHODS = {"kd": kd, "dkd": dkd, "ctkd": ctkd, "crosskd": crosskd, "dualkd": dualkd, "gkd": gkd}
+METHODS = ("kd", "dkd", "ctkd", "crosskd", "dualkd", "gkd")
 OWN = {"ctkd": {"theta"}, "gkd": {"projection", "encoder", "decoder"}}
 
 
@@ -29,7 +30,7 @@ def name(request):
 
 
 def make(name, tiny, **options):
-    return METHODS[name].build(tiny(), [tiny(1)], **options)
+    return build(name, tiny(), [tiny(1)], **options)
 
 
 def test_the_loss_is_the_mean_of_its_terms(name, tiny, batch):
@@ -37,8 +38,8 @@ def test_the_loss_is_the_mean_of_its_terms(name, tiny, batch):
     terms, output = method.terms(batch, 0), method.step(batch, 0)
     assert terms.cross_entropy.shape == terms.distillation.shape == (6,)
     torch.testing.assert_close(output.loss, (terms.cross_entropy + terms.distillation).mean())
-    torch.testing.assert_close(output.logits, method.predict(batch.clips))
-    expected = 0.1 * F.cross_entropy(output.logits, batch.labels, reduction="none")
+    torch.testing.assert_close(output.output, method.predict(batch))
+    expected = 0.1 * F.cross_entropy(output.output, batch.labels, reduction="none")
     torch.testing.assert_close(terms.cross_entropy, expected)
     teacher_map = method.teacher.features(batch.clips)
     torch.testing.assert_close(terms.features, teacher_map.mean((2, 3, 4)))
@@ -75,11 +76,34 @@ def test_one_sample_is_a_batch(name, tiny, batch):
 
 def test_one_teacher(name, tiny):
     with pytest.raises(UserError, match=r"method\.teachers: it takes one, got 2"):
-        METHODS[name].build(tiny(), [tiny(1), tiny(2)])
+        build(name, tiny(), [tiny(1), tiny(2)])
+
+
+def test_other_classes_than_the_student_s_are_refused(name, tiny):
+    with pytest.raises(UserError, match="the student has 3 classes and the teacher 5"):
+        build(name, tiny(), [tiny(1, classes=5)])
+
+
+def test_a_plain_module_has_no_features_to_distil(name, tiny):
+    with pytest.raises(
+        UserError, match="the teacher, a Linear, gives no features; wrap its layers"
+    ):
+        build(name, tiny(), [torch.nn.Linear(2, 3)])
+
+
+def test_what_is_trained_beside_the_student_is_counted(name, tiny):
+    method = make(name, tiny)
+    students = {id(p) for p in method.student.parameters()}
+    own = [p for p in method.parameters() if p.requires_grad and id(p) not in students]
+    assert method.own_parameters() == sum(p.numel() for p in own)
+    assert bool(own) == (name in OWN)
+    if name == "gkd":
+        # projection 16 -> 16, encoder 16 -> 64, decoder 32 -> 64 -> 16, with their biases
+        assert method.own_parameters() == 272 + 1088 + 2112 + 1040
 
 
 def logits(method, batch):
-    return method.predict(batch.clips), method.teacher(batch.clips)
+    return method.predict(batch), method.teacher(batch.clips)
 
 
 def test_kd_by_cross_entropy_and_entropy(tiny, batch):
@@ -94,7 +118,7 @@ def test_kd_by_cross_entropy_and_entropy(tiny, batch):
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_distil(tiny, batch):
     for name in ("kd", "dkd", "ctkd", "dualkd", "crosskd"):
-        method = METHODS[name].build(tiny(1), [tiny(1)]).eval()
+        method = build(name, tiny(1), [tiny(1)]).eval()
         found = method.terms(batch, 0).distillation
         torch.testing.assert_close(found, torch.zeros(6), rtol=0, atol=1e-4)
 
@@ -105,7 +129,7 @@ def test_ctkd_starts_at_its_papers_temperature_and_turns_against_the_student(tin
     assert float(method.temperature(0)) == pytest.approx(start)
     assert start == pytest.approx(15.62, abs=0.01)
     with torch.no_grad():
-        method.teacher.fc.weight.mul_(50)  # or the gradient would be lost in rounding
+        method.teacher.head.fc.weight.mul_(50)  # or the gradient would be lost in rounding
     gradients = []
     for epoch in (0, 5, 10, 40):
         method.zero_grad()
@@ -126,7 +150,9 @@ def test_crosskd_goes_through_the_teachers_head_with_gradient(tiny, batch):
     student = method.student.features(batch.clips).mean((2, 3, 4))
     teacher = method.teacher.features(batch.clips).mean((2, 3, 4))
     aligned = (student - student.mean(0)) / (student.std(0) + 1e-6) * teacher.std(0)
-    crossed = (aligned + teacher.mean(0)) @ method.teacher.fc.weight.T + method.teacher.fc.bias
+    crossed = (
+        aligned + teacher.mean(0)
+    ) @ method.teacher.head.fc.weight.T + method.teacher.head.fc.bias
     expected = 0.9 * kd_loss(crossed, method.teacher(batch.clips), temperature=4.0)
     terms = method.terms(batch, 0)
     torch.testing.assert_close(terms.distillation.mean(), expected)
@@ -138,8 +164,8 @@ def test_crosskd_goes_through_the_teachers_head_with_gradient(tiny, batch):
 def test_crosskd_needs_features_of_one_size(tiny):
     from kdlib import models
 
-    with pytest.raises(UserError, match="the student has 16 features and the teacher 32"):
-        crosskd.build(tiny(), [models.build("tsn", 3, width=8)])
+    with pytest.raises(UserError, match="the student has 16 channels and the teacher 32"):
+        build("crosskd", tiny(), [models.build("tsn", 3, width=8)])
 
 
 def test_dualkd_learns_from_the_student_of_the_epoch_before(tiny, batch):
@@ -148,7 +174,7 @@ def test_dualkd_learns_from_the_student_of_the_epoch_before(tiny, batch):
     only_kd = 0.9 * kd_loss(student, teacher, temperature=4.0, reduction="none")
     torch.testing.assert_close(method.terms(batch, 0).distillation, only_kd)
     with torch.no_grad():
-        method.student.fc.bias += torch.tensor([2.0, 0.0, -2.0])
+        method.student.head.fc.bias += torch.tensor([2.0, 0.0, -2.0])
     apart = method.terms(batch, 1).distillation
     method.before_epoch(Epoch(1, 4, 6, lambda: iter([batch])))
     together = method.terms(batch, 1).distillation

@@ -30,7 +30,7 @@ def test_the_map_s_mean_is_the_pooling_of_both_paths():
     assert fast.shape == (2, 8, 8, 2, 2)
     pooled = torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1)
     torch.testing.assert_close(model.features(clips).mean((2, 3, 4)), pooled)
-    torch.testing.assert_close(model(clips), model.fc(pooled))
+    torch.testing.assert_close(model(clips), model.head.of_pooled(pooled))
 
 
 def test_the_slow_path_does_not_see_the_frames_between():

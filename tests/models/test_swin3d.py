@@ -17,7 +17,7 @@ def test_true_size_map(backbone, channels, pixels, side):
         model = swin3d.build(400, backbone=backbone)
         maps = model.features(torch.empty(2, 3, 32, pixels, pixels))
     assert maps.shape == (2, channels, 16, side, side)
-    assert model.pixel_logits(maps).shape == (2, 400, 16, side, side)
+    assert model.head.by_place(maps).shape == (2, 400, 16, side, side)
 
 
 @pytest.mark.parametrize("backbone", THEIRS)
@@ -35,7 +35,7 @@ def test_output_is_torchvisions():
     theirs = swin3d_t(num_classes=5).eval()
     model = swin3d.build(5, backbone="swin3d_t").eval()
     model.backbone.load_state_dict(theirs.state_dict(), strict=False)
-    model.fc.load_state_dict(theirs.head.state_dict())
+    model.head.fc.load_state_dict(theirs.head.state_dict())
     clips = torch.randn(1, 3, 4, 32, 32)
     torch.testing.assert_close(model(clips), theirs(clips), rtol=1e-4, atol=1e-5)
 

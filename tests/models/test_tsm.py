@@ -59,7 +59,7 @@ def test_resnet_without_shift_is_torchvisions(monkeypatch):
     loaded = model.backbone.load_state_dict(theirs.state_dict(), strict=False)
     assert loaded.missing_keys == []
     assert loaded.unexpected_keys == ["fc.weight", "fc.bias"]
-    model.fc.load_state_dict(theirs.fc.state_dict())
+    model.head.fc.load_state_dict(theirs.fc.state_dict())
     clips = torch.randn(1, 3, 2, 32, 32)
     mean = (theirs(clips[:, :, 0]) + theirs(clips[:, :, 1])) / 2
     assert not torch.allclose(model(clips), mean, atol=1e-3)

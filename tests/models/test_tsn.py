@@ -41,7 +41,7 @@ def test_resnet_has_torchvisions_names_and_output():
     loaded = model.backbone.load_state_dict(theirs.state_dict(), strict=False)
     assert loaded.missing_keys == []
     assert loaded.unexpected_keys == ["fc.weight", "fc.bias"]
-    model.fc.load_state_dict(theirs.fc.state_dict())
+    model.head.fc.load_state_dict(theirs.fc.state_dict())
     clips = torch.randn(1, 3, 2, 32, 32)
     mean = (theirs(clips[:, :, 0]) + theirs(clips[:, :, 1])) / 2
     torch.testing.assert_close(model(clips), mean, rtol=1e-4, atol=1e-5)

@@ -3,11 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from kdlib.analysis.metrics import accuracy, video_logits
-from kdlib.methods.resolution import build
+from kdlib import tasks
+from kdlib.errors import UserError
+from kdlib.methods import build
+from kdlib.methods.base import StepOutput
 from kdlib.methods.supervised import Supervised
 from kdlib.training import loop
-from kdlib.training.evaluate import predict
+from kdlib.training.evaluate import judged
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 
@@ -25,11 +27,11 @@ def same(a, b):
 def test_it_learns_and_keeps_the_best_validation_epoch(tiny, source):
     method = Supervised(tiny())
     history = fit(method, source, RECIPE, seed=0, validation=source)
-    scores = [row["validation_accuracy"] for row in history.epochs]
+    scores = [row["validation_score"] for row in history.epochs]
     assert scores[-1] == 1.0
     assert history.best_epoch == scores.index(max(scores))
     assert history.epochs[-1]["cross_entropy"] < history.epochs[0]["cross_entropy"]
-    assert accuracy(video_logits(predict(method, source)), source.videos.labels) == 1.0
+    assert judged(method, source)["score"] == 1.0
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny, source):
@@ -45,7 +47,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny, source):
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path, stop_after):
     def method():
-        return build(tiny(dropout=0.2), [tiny(1)], resolution=8, weight=1.0)
+        return build("resolution", tiny(dropout=0.2), [tiny(1)], resolution=8, weight=1.0)
 
     straight = method()
     whole = fit(straight, source, RECIPE, seed=0, validation=source)
@@ -63,8 +65,8 @@ def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path, stop_af
     history = fit(resumed, source, RECIPE, **options)
     assert same(state(straight), state(resumed))
     assert same(whole.best_state, history.best_state)
-    assert [row["validation_accuracy"] for row in history.epochs] == [
-        row["validation_accuracy"] for row in whole.epochs
+    assert [row["validation_score"] for row in history.epochs] == [
+        row["validation_score"] for row in whole.epochs
     ]
     assert not file.exists()
 
@@ -132,11 +134,90 @@ def test_multi_hot_labels_are_learnt_and_judged_by_map(tiny, source):
     hot = torch.nn.functional.one_hot(torch.from_numpy(source.videos.labels), 3).float().numpy()
     videos = dataclasses.replace(source.videos, labels=hot)
     both = dataclasses.replace(source, videos=videos)
-    history = fit(Supervised(tiny()), both, RECIPE, seed=0, validation=both)
-    assert history.epochs[-1]["validation_accuracy"] > 0.95
+    student = tasks.equip(tiny(), "multi_label", 3)
+    history = fit(Supervised(student), both, RECIPE, seed=0, validation=both)
+    assert history.epochs[-1]["validation_score"] > 0.95
 
 
 def loop_rate(epoch):
     from math import cos, pi
 
     return epoch if epoch < 1 else 0.5 * (1 + cos(pi * (epoch - 1) / 3))
+
+
+class Unlabelled(Supervised):
+    """Pulls the features of a clip and of its noisy copy together; it predicts nothing."""
+
+    def predict(self, batch):
+        return None
+
+    def step(self, batch, epoch):
+        noisy = batch.clips + 0.1 * torch.randn_like(batch.clips)
+        loss = (self.student.features(batch.clips) - self.student.features(noisy)).square().mean()
+        self.steps = getattr(self, "steps", 0) + 1
+        return StepOutput(loss, {"pull": loss.detach()})
+
+    def after_step(self):
+        self.after = [*getattr(self, "after", []), self.steps]
+
+
+def test_without_labels_a_method_is_judged_by_its_own_loss(tiny, source):
+    unlabelled = dataclasses.replace(source, labels=False)
+    method = Unlabelled(tiny())
+    fit_options = {"seed": 0, "validation": unlabelled}
+    history = fit(method, unlabelled, RECIPE, **fit_options)
+    scores = [row["validation_score"] for row in history.epochs]
+    assert all(score < 0 for score in scores)
+    assert scores[-1] > scores[0]
+    assert history.best_epoch == scores.index(max(scores))
+    assert judged(method, unlabelled) == judged(method, unlabelled), "the same draws every time"
+    with pytest.raises(UserError, match=r"data\.labels: withheld"):
+        fit(Supervised(tiny()), unlabelled, RECIPE, seed=0)
+
+
+def test_after_step_follows_every_step_of_the_optimiser(tiny, source):
+    method = Unlabelled(tiny())
+    fit(
+        method, source, dataclasses.replace(RECIPE, epochs=1, accumulate=2, warmup_epochs=0), seed=0
+    )
+    assert method.after == [2, 3]
+
+
+def test_frozen_parts_do_not_move_even_with_weight_decay(tiny, source):
+    method = Supervised(tiny())
+    before = state(method)
+    recipe = dataclasses.replace(RECIPE, freeze=("backbone",), weight_decay=0.5)
+    fit(method, source, recipe, seed=0)
+    moved = {n for n, value in state(method).items() if not torch.equal(value, before[n])}
+    assert moved == {"head.fc.weight", "head.fc.bias"}
+
+
+@pytest.mark.parametrize("fault", ["flip", "truncate", "foreign", "empty"])
+def test_a_damaged_or_foreign_checkpoint_is_set_aside_and_the_training_starts_again(
+    tiny, source, tmp_path, capsys, fault
+):
+    straight = Supervised(tiny())
+    fit(straight, source, RECIPE, seed=0)
+
+    def interrupt(epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    file = tmp_path / "checkpoint.pt"
+    options = {"seed": 0, "checkpoint": file, "checkpoint_seconds": 0, "belongs_to": "a"}
+    with pytest.raises(KeyboardInterrupt):
+        fit(Supervised(tiny()), source, RECIPE, progress=interrupt, **options)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    if fault in ("flip", "truncate", "empty"):
+        kept = {"flip": bytes(content), "truncate": bytes(content[:900]), "empty": b""}
+        file.write_bytes(kept[fault])
+    else:
+        options["belongs_to"] = "b"
+    again = Supervised(tiny())
+    epochs = []
+    fit(again, source, RECIPE, progress=epochs.append, **options)
+    assert epochs == [1, 2, 3, 4]
+    assert same(state(straight), state(again))
+    assert "set aside a checkpoint" in capsys.readouterr().err
+    assert file.with_suffix(".damaged").exists()

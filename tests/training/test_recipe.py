@@ -2,6 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from kdlib.methods.kd import KnowledgeDistillation
 from kdlib.methods.supervised import Supervised
 from kdlib.training.recipe import Recipe, make_optimizer, rate_factor, set_rate
 
@@ -21,8 +22,8 @@ def test_groups_follow_decay_bias_and_backbone(tiny):
         epochs=2, learning_rate=0.1, weight_decay=0.01, bias_multiplier=2.0,
         backbone_multiplier=0.5, schedule="constant",
     )  # fmt: skip
-    method = Supervised(tiny(), [tiny(1)])
-    optimizer = make_optimizer(method, recipe)
+    method = KnowledgeDistillation(tiny(), [tiny(1)])
+    optimizer = make_optimizer(method, recipe, method.student.head)
     set_rate(optimizer, recipe, 0)
     settings = {
         id(p): (group["lr"], group["weight_decay"])
@@ -30,8 +31,8 @@ def test_groups_follow_decay_bias_and_backbone(tiny):
         for p in group["params"]
     }
     named = dict(method.student.named_parameters())
-    assert settings[id(named["fc.weight"])] == pytest.approx((0.1, 0.01))
-    assert settings[id(named["fc.bias"])] == pytest.approx((0.2, 0.0))
+    assert settings[id(named["head.fc.weight"])] == pytest.approx((0.1, 0.01))
+    assert settings[id(named["head.fc.bias"])] == pytest.approx((0.2, 0.0))
     assert settings[id(named["backbone.0.0.weight"])] == pytest.approx((0.05, 0.01))
     assert settings[id(named["backbone.0.1.weight"])] == pytest.approx((0.05, 0.0))
     assert len(settings) == len(named)
@@ -41,10 +42,10 @@ def test_a_method_s_own_layers_do_not_learn_at_the_last_layer_s_rate(tiny):
     method = Supervised(tiny())
     method.projection = torch.nn.Linear(2, 3)
     recipe = Recipe(epochs=1, learning_rate=0.1, backbone_multiplier=0.01)
-    optimizer = make_optimizer(method, recipe)
+    optimizer = make_optimizer(method, recipe, method.student.head)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(method.projection.weight)] == pytest.approx(0.001)
-    assert rates[id(method.student.fc.weight)] == pytest.approx(0.1)
+    assert rates[id(method.student.head.fc.weight)] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from kdlib.data.videos import Videos
 _FORMAT = 2
 
 
-def stored_videos(root: Path, spec: GeneratedSpec, split: str, count: int) -> Videos:
+def stored_videos(
+    root: Path, spec: GeneratedSpec, split: str, count: int, *, flow: bool = False
+) -> Videos:
     """The first `count` clips of a split, memory-mapped from below `root`, made if need be."""
     text = f"{_FORMAT} {GENERATOR_VERSION} {spec} {split} {count}"
     path = root / hashlib.sha256(text.encode()).hexdigest()[:24]

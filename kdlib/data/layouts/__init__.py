@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from kdlib.data import listfiles
 from kdlib.data.manifest import Manifest
 from kdlib.errors import UserError
 
@@ -56,6 +57,8 @@ class Places(NamedTuple):
 
     def find(self, manifest: Manifest, path: str) -> Path:
         """A list file by its path in the manifest; UserError where it is in none of the bases."""
+        # Again, since the name of a class may have been put into it.
+        listfiles.clip_path(f"{manifest.name}: layout", path)
         for base in self.bases:
             if (base / path).is_file():
                 return base / path

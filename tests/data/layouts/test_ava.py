@@ -59,14 +59,14 @@ def test_the_official_list_of_actions(real):
     m = load("ava")
     layout = m.layout.model_copy(
         update={
-            "lists": {"train": "../ava_toy/ava_dataset/ava_sample.csv"},
+            "lists": {"train": "ava_toy/ava_dataset/ava_sample.csv"},
             "actions": "ava_action_list_v2.1_for_activitynet_2018.pbtxt.txt",
             "excluded": {},
-            "proposals": {"train": "../ava_toy/ava_dataset/ava_proposals_sample.pkl"},
+            "proposals": {"train": "ava_toy/ava_dataset/ava_proposals_sample.pkl"},
         }
     )
     m = m.model_copy(update={"layout": layout})
-    clips = layouts.clips(m, Places(place, (place,)), "v2.2")
+    clips = layouts.clips(m, Places(place, (place, place.parent)), "v2.2")
     assert [c.name for c in clips] == ["0f39OWEqJ24,0902", "0f39OWEqJ24,0903", "_-Z6wFjXtGQ,0902"]
     # 12, 17 and 79 of the 80; three rows, one actor.
     assert clips[0].actors[0].labels == (

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from kdlib import methods
-from kdlib.clips.batches import plain_batches
+from kdlib.clips.batches import Batch, ordered_batches
 from kdlib.errors import UserError
-from kdlib.methods import adaptive, kd
+from kdlib.methods import build
 from kdlib.methods.adaptive import scaled, selection_probability
-from kdlib.methods.base import Batch, Epoch
+from kdlib.methods.base import Epoch
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 
@@ -15,13 +14,15 @@ RECIPE = Recipe(epochs=5, learning_rate=1e-2, batch_size=4)
 BASES = ["kd", "dkd", "ctkd", "crosskd", "dualkd", "gkd"]
 
 
-def make(tiny, **options):
-    return adaptive.build(tiny(), [tiny(1)], **{"ratio": 0.25, **options})
+def make(tiny, base="kd", **options):
+    settings = {"variant": options["variant"]} if base == "crosskd" and "variant" in options else {}
+    around = build(base, tiny(), [tiny(1)], **settings)
+    return build("adaptive", around, **{"ratio": 0.25, **options})
 
 
 def epoch(source, number=0, total=10):
     def batches():
-        return plain_batches(source, torch.device("cpu"))
+        return ordered_batches(source, torch.device("cpu"))
 
     return Epoch(number, total, len(source.videos), batches)
 
@@ -37,6 +38,7 @@ def test_around_every_base_the_student_learns_on_a_selection(tiny, source, base)
     assert 0 <= history.epochs[-1]["strength"] <= 1
     traces = method.traces()
     assert traces["was_selected"].shape == traces["had_strength"].shape == (5, 24)
+    assert traces["evaluated"].tolist() == [0, 1, 2, 3, 4]
     assert (traces["was_selected"].sum(1) == 6).all()
 
 
@@ -44,8 +46,8 @@ def test_the_loss_by_hand(tiny, source):
     method = make(tiny)
     method.before_epoch(epoch(source))
     method.eval()
-    batch = next(plain_batches(source, torch.device("cpu")))
-    terms = kd.build(method.student, [method.teachers[0]]).eval().terms(batch, 0)
+    batch = next(ordered_batches(source, torch.device("cpu")))
+    terms = build("kd", method.student, [method.teachers[0]]).eval().terms(batch, 0)
     strength = method.samples["strength"]
     expected = (2 * (1 - strength) * terms.cross_entropy + 2 * strength * terms.distillation).mean()
     torch.testing.assert_close(method.step(batch, 0).loss, expected)
@@ -61,7 +63,7 @@ def test_one_supervisor_alone(tiny, source, supervisor, part):
     method = make(tiny, supervisor=supervisor)
     method.before_epoch(epoch(source))
     method.eval()
-    batch = next(plain_batches(source, torch.device("cpu")))
+    batch = next(ordered_batches(source, torch.device("cpu")))
     terms = method.base.terms(batch, 0)
     torch.testing.assert_close(method.step(batch, 0).loss, 2 * terms[part].mean())
 
@@ -101,6 +103,8 @@ def test_an_interval_keeps_the_selection(tiny, source):
     method = make(tiny, interval=3)
     fit(method, source, RECIPE, seed=0)
     assert len(method.traces()["was_selected"]) == 2
+    assert method.traces()["evaluated"].tolist() == [0, 3]
+    assert method.cycle == 3
 
 
 def test_the_student_is_evaluated_in_eval_mode_and_trained_in_train_mode(tiny, source):
@@ -131,6 +135,8 @@ def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path):
         assert torch.equal(value, resumed.student.state_dict()[name])
     for name, value in straight.own_state().items():
         assert torch.equal(value, resumed.own_state()[name])
+    for name, value in straight.more_state().items():
+        assert torch.equal(value, resumed.more_state()[name])
 
 
 def test_as_released(tiny, source):
@@ -145,7 +151,7 @@ def test_as_released(tiny, source):
     assert method.teachers[0].training
     method.before_epoch(epoch(source, 1))
     assert method.samples["counts"].sum() == 24
-    batch = next(plain_batches(source, torch.device("cpu")))
+    batch = next(ordered_batches(source, torch.device("cpu")))
     assert float(method.step(batch, 0).parts["strength"]) == pytest.approx(
         float(method.samples["strength"].mean())
     )
@@ -158,12 +164,13 @@ def test_as_released(tiny, source):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ratio": 0.0}, "adaptive.ratio: above 0, at most 1, not 0.0"),
-        ({"gamma": 1.5}, "adaptive.gamma: from 0 to 1, not 1.5"),
-        ({"threshold": -0.1}, "adaptive.threshold: from 0 to 1"),
-        ({"interval": 0}, "adaptive.interval: at least 1, not 0"),
-        ({"base": "kdd"}, "adaptive.base: unknown value 'kdd'.*Did you mean 'kd'"),
+        ({"ratio": 0.0}, "adaptive.ratio: 0.0: input should be greater than 0"),
+        ({"gamma": 1.5}, "adaptive.gamma: 1.5: input should be less than or equal to 1"),
+        ({"threshold": -0.1}, "adaptive.threshold: -0.1: input should be greater than or equal"),
+        ({"interval": 0}, "adaptive.interval: 0: input should be greater than 0"),
+        ({"base": "kdd"}, "method.name: unknown value 'kdd'.*Did you mean 'kd'"),
         ({"rate": "cosin"}, "adaptive.rate: unknown value 'cosin'.*Did you mean 'cosine'"),
+        ({"intervall": 2}, "unknown value 'intervall'.*Did you mean 'interval'"),
     ],
 )
 def test_impossible_settings_are_named(tiny, options, message):
@@ -189,7 +196,13 @@ def test_probabilities():
     torch.testing.assert_close(found, torch.tensor([1, 1 / 2, 1 / 4]) / 1.75)
 
 
-def test_an_epoch_s_passes_for_the_estimate_of_its_time():
-    assert methods.passes("kd", {}) == (1.0, 0.0)
-    assert methods.passes("adaptive", {}) == (0.1, 1.0)
-    assert methods.passes("adaptive", {"ratio": 0.5, "interval": 5}) == (0.5, 0.2)
+def test_an_epoch_s_shares_for_the_estimate_of_its_time(tiny):
+    assert build("kd", tiny(), [tiny(1)]).shares() == (1.0, 0.0)
+    assert make(tiny, ratio=0.5, interval=5).shares() == (0.5, 0.2)
+
+
+def test_it_goes_around_a_base_distillation(tiny):
+    with pytest.raises(UserError, match="adaptive: it takes base, not a module and"):
+        build("adaptive", tiny(), [tiny(1)])
+    with pytest.raises(UserError, match="around a base distillation such as kd, not a Supervised"):
+        build("adaptive", build("supervised", tiny(), []))

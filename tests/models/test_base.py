@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from kdlib import models
-from kdlib.models.classifier import VideoClassifier, fold_frames, unfold_frames
+from kdlib.errors import UserError
+from kdlib.models.base import VideoModel, fold_frames, unfold_frames
 
 MICRO = ("c3d", "slowonly", "swin3d", "tsm", "tsn")
 
@@ -13,20 +14,20 @@ def _seed():
     torch.manual_seed(0)
 
 
-def test_head_and_pixel_logits_by_hand():
-    model = VideoClassifier(nn.Identity(), channels=2, classes=1).eval()
-    model.fc.weight.data = torch.tensor([[1.0, 10.0]])
-    model.fc.bias.data = torch.tensor([0.5])
+def test_head_and_place_logits_by_hand():
+    model = VideoModel(nn.Identity(), channels=2, classes=1).eval()
+    model.head.fc.weight.data = torch.tensor([[1.0, 10.0]])
+    model.head.fc.bias.data = torch.tensor([0.5])
     features = torch.tensor([[[[[1.0, 3.0]]], [[[2.0, 4.0]]]]])  # (1, 2, 1, 1, 2)
-    assert model.pixel_logits(features).tolist() == [[[[[21.5, 43.5]]]]]
+    assert model.head.by_place(features).tolist() == [[[[[21.5, 43.5]]]]]
     assert model.head(features).tolist() == [[32.5]]
 
 
 @pytest.mark.parametrize("name", MICRO)
-def test_head_is_the_mean_of_pixel_logits(name):
+def test_head_is_the_mean_of_place_logits(name):
     model = models.build(name, 7, dropout=0.5).eval()
     features = model.features(torch.randn(2, 3, 8, 24, 24))
-    pixels = model.pixel_logits(features)
+    pixels = model.head.by_place(features)
     assert pixels.shape == (2, 7, *features.shape[2:])
     torch.testing.assert_close(model.head(features), pixels.mean((2, 3, 4)))
 
@@ -37,7 +38,7 @@ def test_forward_is_head_of_features(name):
     clips = torch.randn(2, 3, 8, 24, 24)
     features = model.features(clips)
     assert features.shape[:2] == (2, model.channels)
-    assert model.fc.out_features == model.classes == 7
+    assert model.head.fc.out_features == model.classes == 7
     assert torch.equal(model(clips), model.head(features))
 
 
@@ -45,7 +46,7 @@ def test_dropout_acts_on_the_head_alone():
     model = models.build("c3d", 4, dropout=0.5).train()
     features = torch.randn(2, 64, 2, 3, 3)
     assert not torch.equal(model.head(features), model.head(features))
-    assert torch.equal(model.pixel_logits(features), model.pixel_logits(features))
+    assert torch.equal(model.head.by_place(features), model.head.by_place(features))
 
 
 @pytest.mark.parametrize("name", MICRO)
@@ -99,7 +100,7 @@ def test_weights_survive_a_state_dict_and_stay_contiguous(name):
     """safetensors stores contiguous tensors only."""
     model, other = models.build(name, 5).eval(), models.build(name, 5).eval()
     state = model.state_dict()
-    assert {key.split(".")[0] for key in state} == {"backbone", "fc"}
+    assert {key.split(".")[0] for key in state} == {"backbone", "head"}
     assert all(tensor.is_contiguous() for tensor in state.values())
     other.load_state_dict(state)
     clips = torch.randn(2, 3, 8, 24, 24)
@@ -123,6 +124,47 @@ def test_fold_and_unfold_frames():
 
 
 def test_fc_std():
-    fc = VideoClassifier(nn.Identity(), 2048, 400, fc_std=0.001).fc
+    fc = VideoModel(nn.Identity(), 2048, 400, fc_std=0.001).head.fc
     assert fc.weight.std().item() == pytest.approx(0.001, rel=0.02)
     assert not fc.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "channels"),
+    [("tsn", "1", 32), ("tsm", "stages.0", 32), ("c3d", "1", 32), ("swin3d", "features.0", 24)],
+)
+def test_stages_are_the_maps_that_the_rest_of_the_network_continues_from(name, stage, channels):
+    model = models.build(name, 5).eval()
+    clips = torch.randn(2, 3, 4, 24, 24)
+    maps = model.stages(clips, [stage, ""])
+    assert maps[stage].shape[:2] == (2, channels)
+    assert maps[stage].ndim == 5
+    assert torch.equal(maps[""], model.features(clips))
+    assert not any(module._forward_hooks for module in model.modules())
+    if name == "tsn":
+        assert torch.equal(unfold_frames(model.backbone[2](fold_frames(maps["1"])), 4), maps[""])
+
+
+def test_stages_carry_gradient_to_what_lies_below_them_alone():
+    model = models.build("c3d", 5).eval()
+    model.stages(torch.randn(1, 3, 4, 24, 24), ["1"])["1"].sum().backward()
+    with_gradient = {n.split(".")[1] for n, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [("l1", "no module 'l1'; its parts: 0, 1, 2"), ("1.0", "gives no map"), ("9", "never runs")],
+)
+def test_stages_that_are_none_are_refused_and_leave_no_hook(stage, message):
+    class Unused(nn.Sequential):
+        def forward(self, clips):
+            return self[2](self[1](self[0](clips)))
+
+    double = nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (4, 24, 24)))
+    layers = [nn.Conv3d(3, 4, 1), double, nn.Identity()]
+    model = VideoModel(Unused(*layers), 4, 5)
+    model.backbone.add_module("9", nn.Identity())
+    with pytest.raises(UserError, match=message):
+        model.stages(torch.randn(1, 3, 4, 24, 24), [stage])
+    assert not any(module._forward_hooks for module in model.modules())

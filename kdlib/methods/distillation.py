@@ -1,0 +1,100 @@
+"""Base distillations: a loss that is a mean over samples, so that samples can be weighed (SAKD)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kdlib.clips.batches import Batch
+from kdlib.methods.base import (
+    Method,
+    StepOutput,
+    Weight,
+    check_equal,
+    check_features,
+    only_teacher,
+)
+
+
+class Terms(NamedTuple):
+    """What a distillation asks of each sample of a batch, weighted as the method weights it.
+
+    cross_entropy, distillation: (B,); their mean sum is the method's loss. logits: the student's
+    (B, K). features: the teacher's pooled features (B, C).
+    """
+
+    cross_entropy: Tensor
+    distillation: Tensor
+    logits: Tensor
+    features: Tensor
+
+
+class Seen(NamedTuple):
+    """A batch as student and teacher saw it; what is the teacher's has no gradient.
+
+    student, teacher: pooled features (B, C). student_logits, teacher_logits: (B, K).
+    labels: (B,). epoch: from 0.
+    """
+
+    student: Tensor
+    student_logits: Tensor
+    teacher: Tensor
+    teacher_logits: Tensor
+    labels: Tensor
+    epoch: int
+
+
+class Distillation(Method):
+    """The mean over samples of  label_weight * loss on the label + weight * distillation.
+
+    Subclasses implement `distillation`. Student and teacher see the same clips, and have the same
+    classes.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[nn.Module],
+        *,
+        label_weight: Weight = 0.1,
+        weight: Weight = 0.9,
+    ) -> None:
+        check_features(student=student, teacher=only_teacher(teachers))
+        check_equal("classes", student, teachers[0])
+        super().__init__(student, teachers)
+        self.label_weight, self.weight = label_weight, weight
+
+    def distillation(self, seen: Seen) -> Tensor:
+        """The unweighted distillation loss of each sample, (B,)."""
+        raise NotImplementedError
+
+    def terms(self, batch: Batch, epoch: int) -> Terms:
+        """Both terms of each sample, epochs counted from 0."""
+        with torch.no_grad():
+            teacher_map = self.teacher.features(batch.clips)
+            teacher_logits = self.teacher.head(teacher_map)
+        student_map = self.student.features(self.student_view(batch.clips))
+        logits = self.student.head(student_map)
+        teacher = teacher_map.mean((2, 3, 4))
+        seen = Seen(
+            student_map.mean((2, 3, 4)),
+            logits,
+            teacher,
+            teacher_logits,
+            batch.required_labels,
+            epoch,
+        )
+        return Terms(
+            self.label_weight * self.task.loss(logits, batch),
+            self.weight * self.distillation(seen),
+            logits,
+            teacher,
+        )
+
+    def step(self, batch: Batch, epoch: int) -> StepOutput:
+        """The mean of both terms, added."""
+        terms = self.terms(batch, epoch)
+        cross_entropy, distillation = terms.cross_entropy.mean(), terms.distillation.mean()
+        parts = {"cross_entropy": cross_entropy.detach(), "distillation": distillation.detach()}
+        return StepOutput(cross_entropy + distillation, parts, terms.logits)

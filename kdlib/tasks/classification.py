@@ -1,0 +1,53 @@
+"""One class a video: logits, cross-entropy, top-1 accuracy."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdlib.analysis import metrics
+from kdlib.clips.batches import Batch
+from kdlib.models.base import ClassificationHead
+
+KNOWN: tuple[str, ...] = ()
+
+
+def head(channels: int, classes: int) -> nn.Module:
+    """A linear layer on the pooled map: logits (B, K)."""
+    return ClassificationHead(channels, classes)
+
+
+def answer(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits (B, K)."""
+    return model(batch.clips)
+
+
+def loss(output: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy (B,) of logits (B, K) against class indices (B,)."""
+    return F.cross_entropy(output, batch.required_labels, reduction="none")
+
+
+def truth(batch: Batch) -> dict[str, Tensor]:
+    """The labels (B,)."""
+    return {"labels": batch.required_labels}
+
+
+def judge(outputs: Tensor, truth: dict[str, Tensor]) -> dict[str, Any]:
+    """`score` is top-1 by video; also top-5, top-1 by clip and top-1 of each class.
+
+    outputs: (N, views, K); a video's scores are the mean over its views of their probabilities.
+    """
+    video, labels = metrics.video_logits(outputs), truth["labels"]
+    return {
+        "score": metrics.accuracy(video, labels[:, 0]),
+        "video_top5": metrics.accuracy(video, labels[:, 0], k=5),
+        "clip_top1": metrics.accuracy(outputs.flatten(0, 1), labels.flatten()),
+        "per_class": [float(x) for x in metrics.per_class_accuracy(video, labels[:, 0])],
+    }
+
+
+def keep(outputs: Tensor) -> dict[str, np.ndarray]:
+    """The logits as float16: enough for paired statistics, and small."""
+    return {"logits": outputs.to(torch.float16).numpy()}
