@@ -4,14 +4,10 @@ from itertools import pairwise
 
 import pandas as pd
 
+from book.adaptive.ablations import ABLATIONS, default, tables_of
 from book.adaptive.runs import VIDEO, Runs
 from book.adaptive.tables import published
 from kdlib.study.chapter import Records
-
-# The default setting as each ablation prints it.
-_DEFAULT = {6: "0.5", 7: "0.1", 8: "Poly", 9: "Poly", 10: "5", 11: "5", 12: "GT+Teac.",
-            13: "GT+Teac.", 14: "0.5", 15: "0.5"}  # fmt: skip
-_KD, _CROSS = (8, 10, 12, 14), (6, 7, 9, 11, 13, 15)
 
 
 def table(records: Records) -> pd.DataFrame:
@@ -22,11 +18,11 @@ def table(records: Records) -> pd.DataFrame:
 def _defaults() -> list[dict[str, str]]:
     """Cells of the default setting whose values differ between the tables of one base method."""
     rows = []
-    for base, numbers in (("KD", _KD), ("CrossKD", _CROSS)):
+    for base in ("KD", "CrossKD"):
         values: dict[str, dict[int, str]] = {}
-        for number in numbers:
+        for number in (n for n, (_, of) in ABLATIONS.items() if of == base):
             printed = published(number)
-            row = printed[printed.iloc[:, 0] == _DEFAULT[number]].iloc[0]
+            row = printed[printed.iloc[:, 0] == default(number)].iloc[0]
             for column in printed.columns[1:]:
                 if "Time" not in column:
                     # Some tables print "Slowfast", others "SlowFast".
@@ -42,10 +38,10 @@ def _defaults() -> list[dict[str, str]]:
 def _bests() -> list[dict[str, str]]:
     """Top-1 columns of an ablation whose best row is not the one that the text calls best."""
     rows = []
-    for number, best in _DEFAULT.items():
-        if number in (10, 11):
+    for number, (option, _) in ABLATIONS.items():
+        if option == "interval":
             continue  # of the intervals the text calls the shortest best
-        printed = published(number)
+        printed, best = published(number), default(number)
         names = printed.iloc[:, 0]
         for column in printed.columns[1:]:
             values = printed[column].astype(float)
@@ -84,11 +80,11 @@ def _worse() -> list[dict[str, str]]:
         for kind in ("Ours", "Ours*"):
             what = f"Table 5, {method}, {kind} against vanilla"
             rows += _below(by_type, kind, "Vani.", what)
-    for number in (12, 13):
+    for number in tables_of("supervisor"):
         by_supervisor = published(number).set_index("Supervisor")
         what = f"Table {number}, teacher said to be better than labels"
         rows += _below(by_supervisor, "Teacher", "GT", what)
-    for number in (10, 11):
+    for number in tables_of("interval"):
         by_interval = published(number).set_index("Interval")
         for shorter, longer in pairwise(by_interval.index):
             what = f"Table {number}, interval {shorter} said to be better than {longer}"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from book.adaptive.tables import PUBLISHED
+from book.adaptive.ablations import RATES
 from kdlib.analysis.plots import COLOURS, panels, picture
 from kdlib.analysis.statistics import Interval
 from kdlib.methods.adaptive.interruption import interruption_rate
@@ -15,14 +15,12 @@ from kdlib.study import tables
 from kdlib.study.chapter import Records
 from kdlib.study.setting import Setting
 
-RATES = ("polynomial", "linear", "cosine")
-
 
 def beta_curves(records: Records, epochs: int = 50, threshold: float = 0.5) -> Figure:
     """Figure 1: beta(n) of the three functions, cut at the threshold and, dashed, beyond it."""
     figure, axes = panels(width=5.5, height=3.4)
     numbers = np.arange(epochs + 1)
-    for kind, colour in zip(RATES, COLOURS, strict=False):
+    for kind, colour in zip(RATES.values(), COLOURS, strict=False):
         rates = np.array([interruption_rate(kind, n, epochs) for n in numbers])
         axes[0, 0].plot(numbers, rates, "--", color=colour, alpha=0.5)
         axes[0, 0].plot(numbers, np.minimum(rates, threshold), color=colour, label=kind)
@@ -38,7 +36,7 @@ def mean_strength(records: Records) -> Figure:
     The paper's points were read off its figure, to 0.005; its 50 epochs are scaled to ours.
     """
     figure, axes = panels(columns=len(records), width=7.0, height=3.0, sharey=True)
-    printed = pd.read_csv(PUBLISHED / "figure-2.csv")
+    printed = tables.published("adaptive", "figure-2").astype(float)
     for ax, (name, group) in zip(axes[0], records.items(), strict=True):
         for record in group:
             ax.plot(
@@ -56,8 +54,7 @@ def mean_strength(records: Records) -> Figure:
 
 def evaluations(record: RunRecord) -> np.ndarray:
     """The epochs, from 1, at which samples were selected."""
-    interval = int(record.spec.method.options["interval"])
-    return 1 + interval * np.arange(len(record.traces["was_selected"]))
+    return 1 + record.traces["evaluated"]
 
 
 def strengths(record: RunRecord) -> np.ndarray:
@@ -88,8 +85,7 @@ def by_class(setting: Setting, record: RunRecord) -> pd.DataFrame:
 def longer_training(records: Records) -> Figure:
     """Accuracy of each selection after short and long trainings, with t intervals over seeds."""
     lines: dict[str, dict[str, dict[str, Interval]]] = {}
-    for label, group in records.items():
-        start, epochs, name = label.split("|")
+    for (start, epochs, name), group in records.items():
         lines.setdefault(start, {}).setdefault(name, {})[epochs] = tables.accuracy(group)
     figure, axes = panels(columns=len(lines), width=7.0, height=3.2, sharey=True)
     for ax, (start, by_name) in zip(axes[0], lines.items(), strict=True):

@@ -11,20 +11,19 @@ from kdlib.data.videos import Videos
 from kdlib.methods.adaptive import scaled
 from kdlib.methods.adaptive.interruption import interrupt
 from kdlib.methods.adaptive.selection import greedy_map
+from kdlib.study.chapter import Chapter
+from kdlib.study.videos import videos_of, whole_clip
 
 
-def shown_videos(chapter: object) -> Videos:
+def shown_videos(chapter: Chapter) -> Videos:
     """The training clips of the chapter's first pair of networks."""
-    spec = chapter.studies["sakd/figure-2"].runs["KD"][0]  # type: ignore[attr-defined]
-    return chapter.setting.datasets.load(spec.data)["train"]  # type: ignore[attr-defined]
+    return videos_of(chapter, "sakd/figure-2", "KD", "train")
 
 
 def interrupted(videos: Videos, index: int, rate: float, threshold: float = 0.5) -> np.ndarray:
     """Video `index` as a difficulty pass sees it at this beta, uint8 (T, H, W, 3)."""
-    start = videos.starts[index]
-    frames = torch.from_numpy(np.array(videos.frames[start : start + videos.lengths[index]]))
     # About the mean colour, as normalised clips are.
-    clip = frames.float().permute(3, 0, 1, 2)[None] - 128
+    clip = whole_clip(videos, index) - 128
     found = interrupt(clip, rate, threshold, torch.Generator().manual_seed(index))
     return (found[0].permute(1, 2, 3, 0) + 128).to(torch.uint8).numpy()
 

@@ -1,6 +1,5 @@
 """The figures of the resolution chapter."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from book.resolution.tables import pixels
 from kdlib.analysis.plots import COLOURS, panels, picture
 from kdlib.clips.batches import ordered_batches
 from kdlib.clips.pixels import resize
@@ -46,14 +46,14 @@ def supervision_signals(setting: Setting, records: Records) -> Figure:
     """Figure 5: one clip, teacher above, student below; the three signals with their shapes."""
     clip, name = first_clip(setting, records)
     student = records["student"][0]
-    low = int(student.spec.method.options["resolution"])
+    low = resize(clip, pixels(student))
     teacher_signals = signals(records["teacher"][0].student(), clip)
-    student_signals = signals(student.student(), resize(clip, low))
+    student_signals = signals(student.student(), low)
     wanted = int(teacher_signals["logit"].argmax())
     figure, axes = panels(2, 4, width=9, height=5)
     rows = (
         ("teacher", clip, teacher_signals),
-        ("student", resize(clip, low), student_signals),
+        ("student", low, student_signals),
     )
     for row, (who, seen, found) in zip(axes, rows, strict=True):
         picture(row[0], _image(seen), f"{who} sees\n{seen.shape[3]}×{seen.shape[4]} pixels")
@@ -101,7 +101,8 @@ def resolution_sweep(records: Records) -> Figure:
         ("direct", COLOURS[0], "o"),
         ("KD", COLOURS[1], "s"),
     ):
-        groups = [group for name, group in records.items() if name.startswith(kind)]
+        by_pixels = {size: group for (name, size), group in records.items() if name == kind}
+        groups = list(by_pixels.values())
         cost = [1e3 * group[0].result["cost"]["gmacs"] for group in groups]
         means = [tables.accuracy(group) for group in groups]
         ends = [[m.estimate - m.low for m in means], [m.high - m.estimate for m in means]]
@@ -115,9 +116,9 @@ def resolution_sweep(records: Records) -> Figure:
             label={"direct": "labels alone", "KD": "feature KD from full resolution"}[kind],
         )
         if kind == "direct":
-            for name, x, mean in zip(_names(records, kind), cost, means, strict=True):
+            for size, x, mean in zip(by_pixels, cost, means, strict=True):
                 plot.annotate(
-                    f"{name} px", (x, mean.estimate), (6, -12), textcoords="offset points"
+                    f"{size} px", (x, mean.estimate), (6, -12), textcoords="offset points"
                 )
     plot.set_xscale("log", base=2)
     plot.set_xlabel("million multiply-accumulates a clip")
@@ -125,10 +126,6 @@ def resolution_sweep(records: Records) -> Figure:
     plot.set_title(f"Accuracy against cost ({_basis(records)})")
     plot.legend(loc="lower right")
     return figure
-
-
-def _names(records: Mapping, kind: str) -> list[str]:
-    return [name.split()[1] for name in records if name.startswith(kind)]
 
 
 def _basis(records: Records) -> str:

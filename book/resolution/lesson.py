@@ -11,13 +11,13 @@ from kdlib.data.videos import Videos
 from kdlib.methods.supervised import Supervised
 from kdlib.runs.build import clip_source
 from kdlib.study.chapter import Chapter
+from kdlib.study.videos import videos_of, whole_clip
 from kdlib.training.evaluate import judged
 
 
 def shown_videos(chapter: Chapter) -> Videos:
     """The test videos of the chapter's first seed."""
-    spec = chapter.studies["reskd/targets"].runs["teacher"][0]
-    return chapter.setting.datasets.load(spec.data)["test"]
+    return videos_of(chapter, "reskd/targets", "teacher", "test")
 
 
 def first_of(videos: Videos, classes: tuple[int, ...]) -> list[int]:
@@ -27,9 +27,7 @@ def first_of(videos: Videos, classes: tuple[int, ...]) -> list[int]:
 
 def frames_at(videos: Videos, index: int, pixels: int) -> np.ndarray:
     """Video `index` reduced to `pixels` as the student sees it, uint8 (T, h, w, 3)."""
-    start = videos.starts[index]
-    stop = start + videos.lengths[index]
-    clip = torch.from_numpy(np.array(videos.frames[start:stop])).movedim(-1, 0)[None].float()
+    clip = whole_clip(videos, index)
     low = resize(clip, pixels) if pixels < clip.shape[-1] else clip
     return low[0].movedim(0, -1).round().clamp(0, 255).to(torch.uint8).numpy()
 
@@ -63,14 +61,13 @@ def without_retraining(chapter: Chapter) -> pd.DataFrame:
     videos = shown_videos(chapter)
     source = clip_source(videos, teacher.spec.data, "test")
     network, rows = teacher.student(), []
-    for name, group in records.items():
-        kind, pixels = name.split()
+    for (kind, pixels), group in records.items():
         if kind == "direct":
-            as_is = 100 * judged(Supervised(network, resolution=int(pixels)), source)["score"]
+            as_is = 100 * judged(Supervised(network, resolution=pixels), source)["score"]
             trained = 100 * group[0].result["last"]["score"]
             rows.append(
                 {
-                    "pixels": int(pixels),
+                    "pixels": pixels,
                     "teacher as it is, %": round(as_is, 1),
                     "student trained at this size, %": round(trained, 1),
                 }

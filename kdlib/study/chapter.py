@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ from kdlib.study import artifacts, claims
 from kdlib.study.setting import ROOT, Setting
 
 BOOK = ROOT / "book"
-Records = Mapping[str, list[RunRecord]]
+Records = Mapping[Hashable, list[RunRecord]]
 Value = pd.DataFrame | Figure
 
 
@@ -36,7 +36,7 @@ class Study:
     artifact: str
     title: str
     make: Callable[[Records], Value]
-    runs: Mapping[str, tuple[RunSpec, ...]] = field(default_factory=dict)
+    runs: Mapping[Hashable, tuple[RunSpec, ...]] = field(default_factory=dict)
 
     def specs(self) -> list[RunSpec]:
         """All runs of all labels."""
@@ -100,7 +100,7 @@ class Chapter:
         if outcome.failed:
             raise MissingRuns(next(iter(outcome.failed.values())).strip().splitlines()[-1])
 
-    def records(self, artifact: str) -> dict[str, list[RunRecord]]:
+    def records(self, artifact: str) -> dict[Hashable, list[RunRecord]]:
         """The records of an artifact's runs by label, trained now if they are missing."""
         study = self.study(artifact)
         self.train(study.specs())
@@ -122,7 +122,8 @@ class Chapter:
 
     def claims(self) -> list[claims.Result]:
         """The chapter's claims, checked, and written to `claims.json`."""
-        results = claims.check_all(BOOK / self.name / "claims.toml", self.module, self)
+        checks = importlib.import_module(f"book.{self.name}.checks")
+        results = claims.check_all(BOOK / self.name / "claims.toml", checks, self)
         text = json.dumps([result.as_dict() for result in results], indent=1)
         artifacts.write_text(self.folder / "claims.json", text)
         return results

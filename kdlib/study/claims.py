@@ -1,17 +1,21 @@
-"""The papers' sentences as checks: `claims.toml` names a function of the chapter's `study.py`."""
+"""The papers' sentences as checks: `claims.toml` names a function of the chapter's `checks.py`."""
 
 import inspect
 import tomllib
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from kdlib.analysis import statistics
 from kdlib.analysis.statistics import Interval, Verdict
 from kdlib.errors import UserError
+from kdlib.study import tables
 
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,6 +36,20 @@ class Finding:
     unit: str
     verdict: Verdict
     compared: str
+
+    @classmethod
+    def measured(cls, effect: Interval, compared: str, unit: str = "points") -> "Finding":
+        """A finding on an effect that should be above 0; its interval gives the verdict."""
+        return cls(effect, unit, statistics.verdict(effect), compared)
+
+    @classmethod
+    def counted(cls, value: float, unit: str, verdict: Verdict, compared: str) -> "Finding":
+        """A finding that was counted: the number has no spread, and the check gives the verdict."""
+        return cls(Interval(value, value, value, 1, "counted"), unit, verdict, compared)
+
+
+Check = Callable[[Any], Finding]
+"""What a chapter's `checks.py` has for each claim: of a `Chapter`, its finding."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +99,32 @@ def read(path: Path) -> list[Claim]:
     return found
 
 
+def better(artifact: str, ours: Hashable, theirs: Hashable) -> Check:
+    """The check that one training of an artifact beats another: top-1, paired by seed."""
+
+    def check(chapter: Any) -> Finding:
+        records = chapter.records(artifact)
+        gain = tables.gain(records[ours], records[theirs])
+        return Finding.measured(gain, f"{ours} against {theirs}, paired by seed")
+
+    return check
+
+
+def above_zero(differences: Iterable[float], compared: str, unit: str = "points") -> Finding:
+    """That differences are above 0: their mean with a t interval over them."""
+    interval = statistics.mean_interval(np.array(list(differences)))
+    return Finding.measured(interval, compared, unit)
+
+
 def check_all(path: Path, module: ModuleType, chapter: Any) -> list[Result]:
     """Check every claim of a chapter. Profiles without evidence leave all verdicts inconclusive."""
+    checks = checks_of(module)
     results = []
     for claim in read(path):
-        check = getattr(module, claim.check, None)
-        if not inspect.isfunction(check):
-            raise UserError(f"{path.name}, {claim.id}: study.py has no function {claim.check!r}")
+        if claim.check not in checks:
+            raise UserError(f"{path.name}, {claim.id}: checks.py has no function {claim.check!r}")
         try:
-            finding, reason = check(chapter), ""
+            finding, reason = checks[claim.check](chapter), ""
         except UserError as error:
             finding, reason = None, str(error)
         if finding and not chapter.setting.scale.evidence:
@@ -97,3 +132,17 @@ def check_all(path: Path, module: ModuleType, chapter: Any) -> list[Result]:
             reason = f"profile {chapter.setting.profile} is no evidence"
         results.append(Result(claim, finding, reason))
     return results
+
+
+def checks_of(module: ModuleType) -> dict[str, Check]:
+    """The checks of a `checks.py`: the functions it makes, but for helpers (`_name`)."""
+
+    def made_there(function: FunctionType) -> bool:
+        # One that another function made, as `better` does, bears the module of its maker.
+        return function.__module__ == module.__name__ or "<locals>" in function.__qualname__
+
+    return {
+        name: function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if made_there(function) and not name.startswith("_")
+    }

@@ -14,6 +14,12 @@ from kdlib.analysis.statistics import (
     proportion_interval,
 )
 from kdlib.runs.store import RunRecord
+from kdlib.study.setting import ROOT
+
+
+def published(chapter: str, name: str) -> pd.DataFrame:
+    """A table of a chapter's paper as printed, `book/<chapter>/published/<name>.csv`: all text."""
+    return pd.read_csv(ROOT / "book" / chapter / "published" / f"{name}.csv", dtype=str)
 
 
 def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:

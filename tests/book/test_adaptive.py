@@ -1,20 +1,19 @@
-"""The adaptive chapter: transcriptions, audit, sizes, specs, and a smoke reproduction."""
+"""The adaptive chapter: transcriptions, audit, sizes, specs."""
 
-import json
-import subprocess
-import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from book.adaptive import audit, figures, lesson, tables
-from book.adaptive.runs import ABLATED, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
-from book.adaptive.study import ABLATIONS, studies
+from book.adaptive import audit, figures, lesson, sizes, tables
+from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, values
+from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
+from book.adaptive.study import studies
 from kdlib.errors import UserError
-from kdlib.runs.plan import work
-from kdlib.study.claims import read
-from kdlib.study.setting import ROOT, Setting
+from kdlib.runs.rehearsal import rehearse
+from kdlib.study.setting import Setting
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_every_published_table_is_there_and_whole():
 
 
 def test_table_3_is_ours_to_the_printed_digits():
-    table = tables.size_table()
+    table = sizes.size_table()
     assert len(table) == 16
     assert (table["parameters (M)"].map("{:.2f}".format) == table["paper|Params (M)"]).all()
     printed = table["paper|GFLOPs"].astype(float)
@@ -80,9 +79,9 @@ def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
     }
     assert wanted | {"sakd/controls", "sakd/longer", "sakd/audit"} == made.keys()
     defaults = {
-        made[f"sakd/table-{number:02}"].runs[f"SlowFast|{value}"]
+        made[f"sakd/table-{number:02}"].runs["SlowFast", value]
         for number, value in ((8, "Poly"), (10, "5"), (12, "GT+Teac."), (14, "0.5"))
-    } | {made["sakd/table-05"].runs["SlowFast|KD|Ours*"]}
+    } | {made["sakd/table-05"].runs["SlowFast", "KD", "Ours*"]}
     assert len(defaults) == 1
     specs = [spec for study in made.values() for spec in study.specs()]
     assert len(set(specs)) < 0.9 * len(specs)
@@ -90,14 +89,20 @@ def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
 
 def test_an_ablation_changes_one_option():
     made = {study.artifact: study for study in studies(Setting())}
-    for number, base, option, _ in ABLATIONS:
-        for label, (spec,) in made[f"sakd/table-{number:02}"].runs.items():
-            assert label.split("|")[0] in ABLATED
-            options = dict(spec.method.options)
-            options.pop(option, None)
-            kept = {"base": base, "ratio": options["ratio"], "interval": 5}
-            kept.pop(option, None)
-            assert options == kept
+    runs = Runs(Setting())
+    for number, (option, base) in ABLATIONS.items():
+        for (pair, printed), (spec,) in made[f"sakd/table-{number:02}"].runs.items():
+            usual = runs.ours(pair, BASES[base], 0)
+            given, known = spec.method.options, usual.method.options
+            changed = {name for name in {**given, **known} if given.get(name) != known.get(name)}
+            assert changed == (set() if printed == default(number) else {option})
+            assert replace(spec, method=replace(spec.method, options=known)) == usual
+
+
+def test_every_ablated_option_has_a_default_that_its_tables_print():
+    assert DEFAULTS.keys() == OPTIONS.keys() == {option for option, _ in ABLATIONS.values()}
+    for number, (option, _) in ABLATIONS.items():
+        assert values(number)[default(number)] == DEFAULTS[option]
 
 
 def test_controls_change_one_thing():
@@ -112,7 +117,8 @@ def test_controls_change_one_thing():
     # Longer than for as many steps, but of no more multiply-accumulates than SAKD.
     in_time = made["KD, time of Ours*"][0]
     assert in_time.recipe.epochs > cut
-    assert work(in_time) < work(ours)
+    work = [spec.recipe.epochs * rehearse(spec).epoch for spec in (in_time, ours)]
+    assert work[0] < work[1]
 
 
 @pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
@@ -165,8 +171,8 @@ def test_all_seeds_start_from_one_pre_training_on_clips_of_its_own():
     runs = Runs(Setting())
     starts = {runs.vanilla("SlowFast", "kd", seed).start for seed in range(3)}
     (start,) = starts
-    assert start.data.seed not in range(100)
-    assert start.data.name == runs.data("SlowFast", 0).name
+    assert start.run.data.seed not in range(100)
+    assert start.run.data.name == runs.data("SlowFast", 0).name
 
 
 def test_there_is_no_paper_profile():
@@ -182,8 +188,8 @@ def test_the_lesson_s_points_go_from_easy_to_spread():
 
 def test_moments_and_strengths_of_a_record():
     record = SimpleNamespace(
-        spec=SimpleNamespace(method=SimpleNamespace(options={"interval": 5})),
         traces={
+            "evaluated": np.array([0, 5, 10]),
             "was_selected": np.eye(4, dtype=bool)[:3],
             "had_strength": np.array([[0.5, 1, 1, 1], [1, 0.25, 1, 1], [1, 1, 0, 1]], np.float16),
         },
@@ -193,25 +199,10 @@ def test_moments_and_strengths_of_a_record():
     assert list(figures.moments(record)) == [1, 6, 11]
 
 
-def test_every_claim_names_a_check_and_ids_are_unique():
-    import book.adaptive.study as study
-
-    claims = read(ROOT / "book" / "adaptive" / "claims.toml")
-    assert len({claim.id for claim in claims}) == len(claims) == 22
-    assert all(callable(getattr(study, claim.check)) for claim in claims)
-
-
-@pytest.mark.slow
-def test_smoke_reproduction_from_end_to_end(tmp_path):
-    command = [
-        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=adaptive",
-        f"STORE={tmp_path / 'store'}", f"RESULTS={tmp_path / 'results'}", "JOBS=2",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "artifacts  24 of 24" in done.stdout
-    assert "22 inconclusive" in done.stdout
-    folder = tmp_path / "results" / "smoke" / "generated"
-    assert len(json.loads((folder / "sakd" / "claims.json").read_text())) == 22
-    for name in ("01-which-clips-teach", "02-methods-and-controls", "03-ablations"):
-        assert "kd-failure" not in (folder / "book" / "adaptive" / f"{name}.html").read_text()
+@pytest.mark.parametrize(
+    ("cycle", "seconds", "mean"), [(1, [9, 1, 2], 1.5), (2, [9, 9, 3, 1, 8], 2), (4, [4, 2], 3)]
+)
+def test_seconds_of_an_epoch_are_of_whole_cycles_without_the_first(cycle, seconds, mean):
+    history = pd.DataFrame({"seconds": seconds})
+    record = SimpleNamespace(result={"cycle": cycle}, history=history)
+    assert tables.epoch_seconds(record) == mean

@@ -1,18 +1,13 @@
-"""The resolution chapter: transcriptions, specs, tables, and a smoke reproduction."""
+"""The resolution chapter: transcriptions, specs and tables."""
 
-import json
-import subprocess
-import sys
-
-import pandas as pd
 import pytest
 
 from book.resolution import recipes
 from book.resolution.runs import WEIGHTS, Runs
-from book.resolution.study import PUBLISHED, recipe_table, studies, true_size_table
-from kdlib.study.chapter import Chapter, chapter_names
-from kdlib.study.claims import read
-from kdlib.study.setting import ROOT, Setting
+from book.resolution.study import studies
+from book.resolution.tables import recipe_table, true_size_table
+from kdlib.study.setting import Setting
+from kdlib.study.tables import published
 
 
 def test_recipes_of_the_appendix_are_those_of_the_paper_profile():
@@ -28,7 +23,7 @@ def test_a_changed_recipe_would_show(monkeypatch):
 
 
 def test_known_cells_of_the_published_results():
-    table = pd.read_csv(PUBLISHED / "readme-results.csv", dtype=str)
+    table = published("resolution", "readme-results")
     cells = dict(zip(table["data set"] + table["student"], table["published"], strict=True))
     assert cells["ActivityNetTSN R50"] == "80.0"
     assert cells["Something-Something V2TSM R50"] == "60.6"
@@ -66,40 +61,3 @@ def test_teacher_and_student_share_their_clips():
     student = runs.distilled(3)
     assert student.data == student.method.teachers[0].data == runs.direct(3).data
     assert student.method.options["weight"] == WEIGHTS["feature"]
-
-
-def test_every_claim_names_a_check_and_ids_are_unique():
-    claims = read(ROOT / "book" / "resolution" / "claims.toml")
-    assert len({claim.id for claim in claims}) == len(claims) == 7
-    assert "resolution" in chapter_names()
-
-
-@pytest.mark.slow
-def test_smoke_reproduction_from_end_to_end(tmp_path):
-    command = [
-        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=resolution",
-        f"STORE={tmp_path / 'store'}", f"RESULTS={tmp_path / 'results'}", "JOBS=2",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "artifacts  10 of 10" in done.stdout
-    assert "7 inconclusive" in done.stdout
-    folder = tmp_path / "results" / "smoke" / "generated"
-    assert len(json.loads((folder / "reskd" / "claims.json").read_text())) == 7
-    for ending in ("csv", "md", "tex", "json"):
-        assert (folder / "reskd" / f"targets.{ending}").stat().st_size > 0
-    page = (folder / "book" / "resolution" / "02-what-to-distil.html").read_text()
-    assert "no evidence" in page
-    assert "kd-failure" not in page
-
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "trained    0 runs" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
-
-    # A lost run is missed by name, and only its own artifacts fail.
-    setting = Setting(
-        profile="smoke", store=str(tmp_path / "store"), results=str(tmp_path / "results")
-    )
-    chapter = Chapter("resolution", setting)
-    assert all(setting.run_store.find(chapter.key(spec)) for spec in chapter.specs())

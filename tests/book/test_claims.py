@@ -1,0 +1,164 @@
+"""Every claim of every chapter can come out either way: a check that cannot is no check."""
+
+import importlib
+from functools import cache, cached_property
+from itertools import pairwise
+from types import SimpleNamespace
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from book.adaptive import tables
+from kdlib.study.chapter import chapter_names, open_chapter
+from kdlib.study.claims import Finding, checks_of, read
+from kdlib.study.setting import ROOT
+
+CLASSES, SAMPLES, ROWS = 12, 120, 20
+BOTH = {"supported", "contradicted"}
+
+
+class MadeUp:
+    """A record whose numbers are drawn by world, label and seed: each part of a label counts."""
+
+    def __init__(self, world, label, spec):
+        self.world, self.spec = world, spec
+        self.label = label if isinstance(label, tuple) else (label,)
+
+    def draw(self, what, key=()):
+        """The generator of one thing in this world."""
+        return np.random.default_rng([self.world, crc32(f"{what} {key}".encode())])
+
+    def effect(self, what):
+        """What the label, its parts and the seed add up to."""
+        parts = [(part,) for part in self.label]
+        known = sum(self.draw(what, key).normal() for key in (*parts, self.label))
+        return known + 0.1 * self.draw(what, (self.label, self.spec.seed)).normal()
+
+    @cached_property
+    def result(self):
+        scores = {"score": 0.5 + 0.1 * self.effect("score")}
+        own = int(self.draw("own", self.label).choice([0, 1000]))
+        return {"last": scores, "chosen": scores, "cycle": 1, "cost": {"own_parameters": own}}
+
+    @cached_property
+    def history(self):
+        return pd.DataFrame({"seconds": np.full(6, np.exp(self.effect("seconds")))})
+
+    @cached_property
+    def traces(self):
+        """Strengths on a slope, and selections that stay or are drawn anew, as the world has it."""
+        slope, level, anew = self.draw("traces").uniform([-1, 0, 0], [1, 1, 1])
+        draw = self.draw("selections", self.spec.seed)
+        strength = level + slope * np.linspace(0, 1, ROWS)[:, None] + draw.normal(size=(ROWS, 1))
+        order = [draw.permutation(SAMPLES) for _ in range(ROWS if anew > 0.5 else 1)]
+        selected = np.stack([order[row % len(order)] < SAMPLES // 10 for row in range(ROWS)])
+        return {
+            "was_selected": selected,
+            "had_strength": np.broadcast_to(strength, selected.shape),
+            "evaluated": np.arange(ROWS),
+        }
+
+
+# What a check counts that reads no record: the name it reads, and a maker of something else there.
+
+
+def counts(draw):
+    """Parameters as printed, or not."""
+    printed = tables.published(3).set_index("Backbone")["Params (M)"].astype(float)
+    return lambda: printed * (1 + draw.choice([0, 1]) * draw.random(len(printed)))
+
+
+def rates(draw):
+    """Interruption rates that fall late or early."""
+    power = {kind: draw.uniform(0.2, 5) for kind in ("polynomial", "linear", "cosine")}
+    return lambda kind, epoch, total: 1 - (epoch / total) ** power[kind]
+
+
+def costs(draw):
+    """The cost of a network whose saving grows with the frames, or does not."""
+    power = draw.choice([1, 2])
+    return lambda model, frames: [{"gmacs": float(frames**power)}, {"gmacs": frames / 4}]
+
+
+COUNTED = {
+    "size_is_as_printed": ("book.adaptive.sizes.parameter_counts", counts),
+    "slowfast_is_smallest": ("book.adaptive.sizes.parameter_counts", counts),
+    "polynomial_drops_longest": ("book.adaptive.checks.interruption_rate", rates),
+    "saving_is_spatial": ("book.resolution.checks.full_and_low", costs),
+}
+
+
+@cache
+def studies(name):
+    return open_chapter(name).studies
+
+
+def made_up(name, world):
+    """A chapter whose records are made up, and so are the videos that they name."""
+    videos = SimpleNamespace(labels=np.arange(SAMPLES) % CLASSES, classes=range(CLASSES))
+    data = SimpleNamespace(load=lambda spec: {"train": videos})
+
+    def records(artifact):
+        runs = studies(name)[artifact].runs.items()
+        return {label: [MadeUp(world, label, spec) for spec in specs] for label, specs in runs}
+
+    return SimpleNamespace(
+        setting=SimpleNamespace(profile="laptop", datasets=data), records=records
+    )
+
+
+def verdicts(name, check, monkeypatch, counted=None):
+    """The verdicts of a check in up to 300 worlds, until both were seen."""
+    found = set()
+    for world in range(300):
+        if counted:
+            target, make = counted
+            monkeypatch.setattr(target, make(np.random.default_rng(world)))
+        found.add(check(made_up(name, world)).verdict)
+        if found >= BOTH:
+            break
+    return found
+
+
+def claims(name):
+    return read(ROOT / "book" / name / "claims.toml")
+
+
+def checks(name):
+    return checks_of(importlib.import_module(f"book.{name}.checks"))
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [(name, claim.check) for name in chapter_names() for claim in claims(name)],
+)
+def test_a_claim_can_be_supported_and_contradicted(name, check, monkeypatch):
+    assert verdicts(name, checks(name)[check], monkeypatch, COUNTED.get(check)) >= BOTH
+
+
+def test_a_vacuous_check_is_seen(monkeypatch):
+    def vacuous(chapter):
+        cost = chapter.records("reskd/backbones")["TSN", "KD"][0].result["cost"]
+        extra = cost["own_parameters"] - cost["own_parameters"]
+        return Finding.counted(extra, "", "contradicted" if extra else "supported", "")
+
+    assert verdicts("resolution", vacuous, monkeypatch) == {"supported"}
+
+
+@pytest.mark.parametrize("name", chapter_names())
+def test_every_claim_has_an_id_and_a_check_of_its_own(name):
+    ids = [claim.id for claim in claims(name)]
+    assert len(set(ids)) == len(ids)
+    assert sorted(claim.check for claim in claims(name)) == sorted(checks(name))
+
+
+def test_made_up_selections_stay_or_change():
+    changed = set()
+    for world in range(10):
+        (record,) = made_up("adaptive", world).records("sakd/figure-3")["KD"]
+        rows = record.traces["was_selected"]
+        assert (rows.sum(1) == SAMPLES // 10).all()
+        changed |= {bool((a != b).any()) for a, b in pairwise(rows)}
+    assert changed == {True, False}

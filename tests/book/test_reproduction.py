@@ -1,0 +1,55 @@
+"""A smoke reproduction of each chapter from end to end, in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kdlib.study.chapter import Chapter, chapter_names
+from kdlib.study.claims import read
+from kdlib.study.setting import ROOT, Setting
+
+TABLE, FIGURE = {"csv", "md", "tex", "json"}, {"svg", "png", "json"}
+
+
+def reproduce(name, **where):
+    """What a reproduction of the chapter from another folder than the project's prints."""
+    command = [
+        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", f"CHAPTERS={name}", "JOBS=2",
+        *(f"{key.upper()}={folder}" for key, folder in where.items()),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where["store"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", chapter_names())
+def test_smoke_reproduction_from_end_to_end(name, tmp_path):
+    where = {"store": str(tmp_path), "results": str(tmp_path / "results")}
+    reproduce(name, **where)
+    chapter = Chapter(name, Setting(profile="smoke", **where))
+    folder = chapter.setting.folder
+    # Every artifact is there in all its forms.
+    for artifact in chapter.studies:
+        files = list(folder.glob(f"{artifact}.*"))
+        assert {path.suffix[1:] for path in files} in (TABLE, FIGURE), artifact
+        assert all(path.stat().st_size for path in files)
+    # Every claim was checked, and none is decided by a profile that is no evidence.
+    checked = json.loads((chapter.folder / "claims.json").read_text())
+    wanted = [claim.id for claim in read(ROOT / "book" / name / "claims.toml")]
+    assert [claim["id"] for claim in checked] == wanted
+    assert {claim["verdict"] for claim in checked} == {"inconclusive"}
+    pages = [path.read_text() for path in (folder / "book" / name).glob("[0-9]*.html")]
+    assert len(pages) == len(list((ROOT / "book" / name).glob("*.ipynb")))
+    assert all("no evidence" in page and "kd-failure" not in page for page in pages)
+    assert all(chapter.setting.run_store.find(chapter.key(spec)) for spec in chapter.specs())
+    # A second time nothing is trained, executed or written.
+    before = times(folder)
+    assert "trained    0 runs" in reproduce(name, **where)
+    assert times(folder) == before
