@@ -17,6 +17,7 @@ from kdlib.study.claims import Finding
 from kdlib.study.setting import Setting
 
 PAPER = "sakd"
+ROLES = ("target", "image")
 __all__ = ["PAPER", "PUBLISHED", "studies"]
 
 RATES = {"Poly": "polynomial", "Linear": "linear", "Cosine": "cosine"}

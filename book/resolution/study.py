@@ -17,6 +17,7 @@ from kdlib.study.claims import Finding
 from kdlib.study.setting import Setting
 
 PAPER = "reskd"
+ROLES = ("target",)
 PUBLISHED = Path(__file__).parent / "published"
 
 
