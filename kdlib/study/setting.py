@@ -140,7 +140,8 @@ class Setting:
     @property
     def caution(self) -> str:
         """What a stamp ends with where the profile is no evidence."""
-        return "" if self.scale.evidence else " These numbers are no evidence: only a check that all runs."
+        text = " These numbers are no evidence: only a check that all runs."
+        return "" if self.scale.evidence else text
 
     @property
     def stamp(self) -> str:
