@@ -20,15 +20,17 @@ NOTEBOOKS = sorted(
     p for p in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
 )
 
-# What each package may import of kdlib, besides kdlib.errors.
+# What each package may import of kdlib, besides kdlib.errors and kdlib.options.
 ALONE = ("data", "models", "losses", "analysis")
+BELOW_RUNS = (*ALONE, "clips", "tasks", "methods", "training")
 MAY_IMPORT = {
     **{package: {package} for package in ALONE},
     "clips": {"clips", "data"},
-    "methods": {"methods", "losses", "models", "clips"},
-    "training": {"training", "methods.base", "clips", *ALONE},
-    "runs": {"runs", "training", "methods", "clips", *ALONE},
-    "study": {"study", "runs", "training", "methods", "clips", *ALONE},
+    "tasks": {"tasks", "clips", "losses", "models", "analysis"},
+    "methods": {"methods", "tasks", "clips", "losses", "models"},
+    "training": {"training", "methods.base", "tasks", "clips", *ALONE},
+    "runs": {"runs", *BELOW_RUNS},
+    "study": {"study", "runs", *BELOW_RUNS},
     "press": {"press", "study", "runs", "data"},
     "cli": {"cli", "press", "study", "runs", "data"},
 }
@@ -89,7 +91,7 @@ def imported(source, module):
 def forbidden(source, module):
     """The imports of `source` that its package may not make."""
     package = module.split(".")[1]
-    allowed = [f"kdlib.{name}" for name in (*MAY_IMPORT[package], "errors")]
+    allowed = [f"kdlib.{name}" for name in (*MAY_IMPORT[package], "errors", "options")]
     return [
         name
         for name in imported(source, module)

@@ -1,5 +1,8 @@
 """Sphinx settings of the book. `kdlib.press.site` copies it beside the pages, adds the rest."""
 
+import json
+from pathlib import Path
+
 extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
 exclude_patterns = ["_static"]
 templates_path = ["_templates"]
@@ -34,3 +37,17 @@ html_favicon = "_static/favicon.svg"
 html_last_updated_fmt = None
 html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
+
+# The line on top of a chapter's pages; other pages have the announcement of the whole site.
+STAMPS = json.loads((Path(__file__).parent / "stamps.json").read_text(encoding="utf-8"))
+
+
+def stamp(app, page, template, context, doctree):
+    """Say on every page of a chapter which data its numbers are from."""
+    if (chapter := page.split("/")[0]) in STAMPS:
+        context["theme_announcement"] = STAMPS[chapter]
+
+
+def setup(app):
+    """Connect it."""
+    app.connect("html-page-context", stamp)

@@ -241,7 +241,7 @@ def lasting(recipe: Recipe, epochs: int) -> Recipe:
     return replace(recipe, epochs=epochs, warmup_epochs=min(1, epochs / 2))
 
 
-def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
+def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[str, str, str], tuple[RunSpec, ...]]:
     """Ours*, its other selections and KD of as many steps, by start, epochs and name.
 
     At the profile's epochs and at 2.5 times as many, which is as 20 to the paper's 50.
@@ -264,7 +264,7 @@ def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]
                     count = round(times * spec.recipe.epochs)
                     spec = replace(spec, recipe=lasting(spec.recipe, count))
                     specs.append(spec if start == "pre-trained" else runs.scratch(name, spec))
-                found[f"{start}|{epochs}|{label}"] = tuple(specs)
+                found[start, str(epochs), label] = tuple(specs)
     return found
 
 

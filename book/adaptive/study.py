@@ -10,6 +10,7 @@ from kdlib.study.chapter import Study
 from kdlib.study.setting import Setting
 
 PAPER = "sakd"
+ROLES = ("target", "image")
 
 
 def studies(setting: Setting) -> list[Study]:
@@ -67,7 +68,6 @@ def _methods(runs: Runs, pairs: Iterable[str]) -> dict[tuple[str, str, str], tup
 def _controls(runs: Runs) -> list[Study]:
     """What the paper lacks: controls, and longer trainings."""
     seeds = runs.setting.seed_list(headline=True)
-    by_label = longer(runs, seeds)
     return [
         Study(
             "sakd/controls",
@@ -80,7 +80,7 @@ def _controls(runs: Runs) -> list[Study]:
             "Selections around KD, every fifth epoch, after short and long trainings; "
             "bars are 95 % t intervals over seeds",
             figures.longer_training,
-            {tuple(label.split("|")): specs for label, specs in by_label.items()},
+            longer(runs, seeds),
         ),
     ]
 

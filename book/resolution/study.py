@@ -10,6 +10,7 @@ from kdlib.study.chapter import Study
 from kdlib.study.setting import Setting
 
 PAPER = "reskd"
+ROLES = ("target",)
 PUBLISHED = Path(__file__).parent / "published"
 
 

@@ -19,9 +19,9 @@ SETTINGS = {
     "device": "cpu (default) or cuda",
     "jobs": "worker processes; as many as there are cores by default",
     "seeds": "seeds of every row; 0 (default) leaves them to the profile",
-    "store": "where records and caches are kept; .kdlib by default",
+    "store": "where records and caches are kept; default $KDLIB_STORE, else .kdlib",
     "size": "side in pixels of the clips that `data prepare` makes room for",
-    "results": "where artifacts, notebooks and the book go; results by default",
+    "results": "where artifacts, notebooks and the book go; default $KDLIB_RESULTS, else results",
 }
 
 DESCRIPTION = """\

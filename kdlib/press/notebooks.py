@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlib.errors import UserError, unknown
+from kdlib.study.seal import checksum
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTUP_S = 120  # a kernel that has not answered by then never will
@@ -79,7 +80,7 @@ def warm(modules: Iterable[str] = ()) -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(_preload)
     # Read once, when torch, matplotlib and the interpreter start; the kernels inherit it.
     once = {"OMP_NUM_THREADS": "1", "MPLBACKEND": INLINE, "PYTHONWARNINGS": "ignore::FutureWarning"}
-    with _lock, _environment(once):
+    with _lock, environment(once):
         forkserver.ensure_running()
 
 
@@ -135,11 +136,12 @@ def execute(
 
 
 def fresh(output: Path, key: str) -> bool:
-    """Whether `output` is a whole executed copy made with this content key."""
+    """Whether `output` is an executed copy made with this content key, whole and unedited."""
     try:
         notebook = json.loads(output.read_bytes())
-        return notebook["metadata"]["kdlib"]["key"] == key
-    except (OSError, ValueError, KeyError, TypeError):
+        stamp = notebook["metadata"]["kdlib"]
+        return stamp["key"] == key and stamp.pop("checksum") == checksum(notebook)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -288,11 +290,13 @@ def _stamp(path: Path, key: str) -> None:
     notebook["metadata"]["kdlib"] = {"key": key, "seconds": report.get("duration")}
     for cell in notebook["cells"]:
         cell["metadata"].pop("papermill", None)
+    notebook["metadata"]["kdlib"]["checksum"] = checksum(notebook)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables for as long as the context lasts."""
     before = dict(os.environ)
     os.environ.update(values)
     try:

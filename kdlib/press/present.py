@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kdlib.press import reference
+from kdlib.study import stamp
 from kdlib.study.chapter import Chapter, MissingRuns
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -33,8 +34,12 @@ def show(chapter: Chapter, artifact: str) -> HTML:
         others = reference.whole_tables(value, artifact, elsewhere)
         value, notes = reference.with_columns(value, artifact, elsewhere)
     body = figure(value, title) if isinstance(value, Figure) else table(value)
-    text = ". ".join(html.escape(part.removesuffix(".")) for part in (title, *notes))
-    caption = f"<figcaption>{text} <code>{html.escape(artifact)}</code></figcaption>"
+    source = stamp.artifact_text(chapter.setting, chapter.study(artifact).runs)
+    lines = " ".join(html.escape(line) for line in (source, *notes))
+    caption = (
+        f"<figcaption>{html.escape(title)} <code>{html.escape(artifact)}</code><br>{lines}"
+        "</figcaption>"
+    )
     folded = "".join(
         f"<details><summary>{html.escape(note)}</summary>{table(other).data}</details>"
         for note, other in others.items()
@@ -73,7 +78,11 @@ def show_claims(chapter: Chapter) -> HTML:
     Verdicts of reference results stand beside them, a column for each set of real data.
     """
     claims = [result.as_dict() for result in chapter.claims()]
-    return claims_table(claims, reference.verdicts(chapter))
+    table = claims_table(claims, reference.verdicts(chapter))
+    source = html.escape(stamp.chapter_text(chapter.setting, chapter.specs()))
+    return HTML(
+        f'<figure class="kd-artifact">{table.data}<figcaption>{source}</figcaption></figure>'
+    )
 
 
 def claims_table(

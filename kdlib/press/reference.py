@@ -22,8 +22,8 @@ import pandas as pd
 
 from kdlib.data.manifest import load
 from kdlib.errors import UserError
-from kdlib.study.artifacts import write_text
 from kdlib.study.chapter import Chapter
+from kdlib.study.seal import write_text
 from kdlib.study.setting import ROOT, Setting
 
 FOLDER = ROOT / "results" / "reference"
@@ -58,25 +58,26 @@ def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -
         raise UserError("DATASET: reference results are those of real data; name a data set")
     target = folder / setting.profile / setting.data_name
     for chapter in chapters:
-        trained = [name for name, study in chapter.studies.items() if study.runs]
-        tables = [path for name in trained if (path := _made(chapter, name))]
-        if not tables:
+        if not set(chapter.roles) & set(setting.roles):
+            continue
+        made = chapter.made()
+        tables = [
+            setting.folder / f"{name}.csv"
+            for name in chapter.studies
+            if name in made and not all(n.startswith("generated/") for n in made[name]["data"])
+        ]
+        if not tables or chapter.claims_name not in made:
             raise UserError(f"{chapter.name}: nothing is made with these settings; reproduce first")
         place = target / chapter.module.PAPER
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for path in tables:
-            if path.with_suffix(".csv").exists():
-                shutil.copyfile(path.with_suffix(".csv"), place / f"{path.stem}.csv")
+            if path.exists():  # figures have none
+                shutil.copyfile(path, place / path.name)
         shutil.copyfile(chapter.folder / "claims.json", place / "claims.json")
         write_text(place / "runs.jsonl", "".join(_lines(chapter)))
     write_text(target / "about.json", json.dumps(_about(setting), indent=1))
     return target
-
-
-def _made(chapter: Chapter, artifact: str) -> Path | None:
-    path = chapter.setting.folder / f"{artifact}.json"
-    return path if path.exists() else None
 
 
 def _lines(chapter: Chapter) -> Iterator[str]:
@@ -116,7 +117,7 @@ def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:
     """The reference results to show beside this setting's: those of other data."""
     found = []
     for path in sorted(folder.glob("*/*/about.json")):
-        about = json.loads(path.read_text())
+        about = _parsed(path)
         if path.parent.name != setting.data_name:
             found.append(Reference(about, path.parent))
     return found
@@ -128,7 +129,7 @@ def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str
     for reference in references(chapter.setting, folder):
         path = reference.folder / chapter.module.PAPER / "claims.json"
         if path.exists():
-            claims = json.loads(path.read_text())
+            claims = _parsed(path)
             found[reference.short] = {claim["text"]: claim["verdict"] for claim in claims}
     return found
 
@@ -148,7 +149,7 @@ def with_columns(
     rows = value[names].astype(str)
     for reference in references:
         path = reference.folder / f"{artifact}.csv"
-        theirs = pd.read_csv(path, dtype=str) if path.exists() else pd.DataFrame()
+        theirs = _parsed(path) if path.exists() else pd.DataFrame()
         if not {*names, *SHOWN} <= set(theirs.columns) or theirs.duplicated(names).any():
             continue
         theirs = rows.merge(theirs, on=names, how="left")
@@ -171,5 +172,16 @@ def whole_tables(
     for reference in references:
         path = reference.folder / f"{artifact}.csv"
         if path.exists():
-            found[reference.note] = pd.read_csv(path, dtype=str)
+            found[reference.note] = _parsed(path)
     return found
+
+
+def _parsed(path: Path) -> Any:
+    """What a json or a csv file holds; UserError for a damaged one."""
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=str)
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: {reason}; restore it, or remove its folder") from None

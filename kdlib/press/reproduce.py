@@ -1,68 +1,28 @@
 """`make reproduce`: plan, train, execute notebooks, build the book, and say what came out."""
 
-import hashlib
-import json
-import os
 import time
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from kdlib.press import notebooks, present, site
-from kdlib.runs.code import PACKAGE
-from kdlib.runs.engine import Outcome, run_all
+from kdlib.press import lessons, notebooks, present, site
+from kdlib.press.summary import Summary, claims_of, clock
+from kdlib.runs.engine import run_all
 from kdlib.runs.plan import estimate_seconds, plan
 from kdlib.runs.worker import Planned
-from kdlib.study.chapter import BOOK, Chapter, chapter_names
+from kdlib.study import stamp
+from kdlib.study.chapter import BOOK, Chapter, chapter_names, check_roles
 from kdlib.study.setting import Setting
-
-NOTEBOOK_SECONDS = {"smoke": 300.0, "laptop": 900.0, "gpu": 900.0, "paper": 3600.0}
-
-
-@dataclass
-class Summary:
-    """What a reproduction did; `failures` is empty if all went well."""
-
-    artifacts: list[str] = field(default_factory=list)
-    expected: int = 0
-    trained: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    page: Path | None = None
-
-    def text(self) -> str:
-        """The closing lines of the command."""
-        verdicts = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
-        lines = [
-            f"artifacts  {len(self.artifacts)} of {self.expected}",
-            f"claims     {verdicts or 'none'}",
-            f"trained    {self.trained} runs",
-            f"time       {clock(self.seconds)}",
-        ]
-        if self.page:
-            lines.append(f"open       {self.page}")
-        lines += [f"FAILED     {failure}" for failure in self.failures]
-        return "\n".join(lines)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people read them: 48 s, 7 min 05 s, 3 h 20 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def open_chapters(names: Sequence[str], setting: Setting) -> list[Chapter]:
-    """These chapters, or all of them, in the order of the book."""
-    return [Chapter(name, setting) for name in site.ordered(BOOK, names or chapter_names())]
+    """These chapters, or all of them, in the order of the book; UserError for a real set that none
+    of them reads."""
+    chapters = [Chapter(name, setting) for name in site.ordered(BOOK, names or chapter_names())]
+    check_roles(chapters)
+    return chapters
 
 
 def todo(chapters: Sequence[Chapter], setting: Setting) -> tuple[list[Planned], int]:
@@ -72,12 +32,13 @@ def todo(chapters: Sequence[Chapter], setting: Setting) -> tuple[list[Planned], 
 
 
 def plan_text(chapters: Sequence[Chapter], setting: Setting) -> str:
-    """What would be done, in three lines."""
+    """What would be done, in two lines."""
     missing, found = todo(chapters, setting)
     seconds = estimate_seconds(missing, setting.jobs)
     count = sum(len(chapter.studies) for chapter in chapters)
+    specs = [spec for chapter in chapters for spec in chapter.specs()]
     return (
-        f"{setting.stamp}\n"
+        f"{stamp.chapter_text(setting, specs)}\n"
         f"{count} artifacts of {', '.join(chapter.name for chapter in chapters)}; "
         f"{found} runs in the store, {len(missing)} to train"
         + (f", about {clock(seconds)} with {setting.jobs} workers." if missing else ".")
@@ -90,8 +51,9 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
     summary = Summary()
     chapters = open_chapters(names, setting)
     print(plan_text(chapters, setting), flush=True)
-    notebooks.warm(("kdlib.study.chapter", "kdlib.press.present"))
+    notebooks.warm(("kdlib.study.opening", "kdlib.press.present"))
     executed: dict[str, list[Path]] = {}
+    claims: dict[str, list[dict[str, Any]]] = {}
     for chapter in chapters:
         missing, _ = todo([chapter], setting)
         outcome = run_all(
@@ -106,113 +68,49 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
         # Two reproductions of one setting take turns; the second finds everything fresh.
         setting.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(setting.folder / ".lock"):
-            executed[chapter.name] = execute_notebooks(chapter, outcome, summary)
-            summary.page = site.build(
-                BOOK,
-                executed,
-                setting.folder / "book",
-                title="Distilling video",
-                stamp=setting.stamp,
-                extra_pages={"verdicts": verdicts_page(chapters)},
-            )
-        _count(chapter, summary)
+            made = chapter.made()
+            done = lessons.execute(chapter, made, outcome.failed)
+            summary.failures += done.failures
+            executed[chapter.name] = done.copies
+            if done.count:
+                made = chapter.made()
+            summary.count(chapter, made)
+            if chapter.claims_name in made:
+                claims[chapter.name] = claims_of(chapter)
+            # Of a book of which nothing is new only the whole is looked at, once.
+            if done.count or chapter is chapters[-1]:
+                summary.page = build_book(chapters, executed, claims)
     summary.seconds = time.perf_counter() - started
     return summary
 
 
-def execute_notebooks(chapter: Chapter, outcome: Outcome, summary: Summary) -> list[Path]:
-    """Execute the chapter's stale notebooks, two at once; failures go into the summary."""
-    setting = chapter.setting
-    parameters = {
-        "profile": setting.profile,
-        "dataset": setting.dataset,
-        "data": _absolute(setting.data),
-        "seeds": setting.seeds,
-        "device": setting.device,
-        "store": _absolute(setting.store),
-        "results": _absolute(setting.results),
+def build_book(
+    chapters: Sequence[Chapter],
+    executed: dict[str, list[Path]],
+    claims: dict[str, list[dict[str, Any]]],
+) -> Path:
+    """The site of what is done so far."""
+    setting = chapters[0].setting
+    stamps = {
+        chapter.name: stamp.chapter_text(setting, chapter.specs())
+        for chapter in chapters
+        if chapter.name in executed
     }
-    key = _content_key(chapter, parameters, outcome)
-    done = []
-
-    def execute(source: Path) -> str | None:
-        output = setting.folder / "notebooks" / chapter.name / source.name
-        done.append(output)
-        if notebooks.fresh(output, key) and _all_written(chapter):
-            return None
-        try:
-            notebooks.execute(
-                source, output, parameters, timeout_s=NOTEBOOK_SECONDS[setting.profile], key=key
-            )
-        except notebooks.NotebookFailed as error:
-            output.unlink(missing_ok=True)
-            return f"{error} (its copy: {error.path})"
-        return None
-
-    os.environ["KDLIB_TRAIN"] = "never"
-    try:
-        with ThreadPoolExecutor(setting.jobs) as pool:
-            summary.failures += filter(None, pool.map(execute, sources(chapter.name)))
-    except KeyboardInterrupt:
-        notebooks.stop()
-        raise
-    finally:
-        del os.environ["KDLIB_TRAIN"]
-    return sorted(path for path in done if path.exists())
+    return site.build(
+        BOOK,
+        executed,
+        setting.folder / "book",
+        title="Distilling video",
+        stamp=setting.stamp,
+        stamps=stamps,
+        extra_pages={"verdicts": verdicts_page(claims, stamps)},
+    )
 
 
-def _absolute(path: str) -> str:
-    """The path as a kernel that works elsewhere must have it; an empty one stays the default."""
-    return str(Path(path).resolve()) if path else ""
-
-
-def verdicts_page(chapters: Sequence[Chapter]) -> str:
-    """All claims checked so far, by chapter, as Markdown."""
+def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str]) -> str:
+    """These claims by chapter, with the chapter's stamp, as Markdown."""
     parts = ["# All verdicts", "Every sentence that the chapters check, with what was found."]
-    for chapter in chapters:
-        path = chapter.folder / "claims.json"
-        if path.exists():
-            table = present.claims_table(json.loads(path.read_text())).data
-            parts += [f"## {chapter.name.capitalize()}", table.replace("\n", "")]
+    for name, found in claims.items():
+        table = present.claims_table(found).data.replace("\n", "")
+        parts += [f"## {name.capitalize()}", stamps[name], table]
     return "\n\n".join(parts)
-
-
-def sources(chapter: str) -> list[Path]:
-    """The chapter's notebooks."""
-    return sorted((BOOK / chapter).glob("*.ipynb"))
-
-
-def _content_key(chapter: Chapter, parameters: dict, outcome: Outcome) -> str:
-    """All that an executed notebook depends on: sources, library, parameters, runs, failures."""
-    digest = hashlib.sha256()
-    parts = [*PACKAGE.rglob("*.py")]
-    for ending in ("py", "ipynb", "toml", "csv"):
-        parts += (BOOK / chapter.name).rglob(f"*.{ending}")
-    for path in sorted(parts):
-        digest.update(path.name.encode() + path.read_bytes())
-    keys = sorted(chapter.key(spec) for spec in chapter.specs())
-    digest.update(json.dumps([parameters, keys, sorted(outcome.failed)]).encode())
-    return digest.hexdigest()
-
-
-def _all_written(chapter: Chapter) -> bool:
-    written = [
-        *(chapter.setting.folder / name for name in chapter.studies),
-        chapter.folder / "claims",
-    ]
-    return all(path.with_suffix(".json").exists() for path in written)
-
-
-def _count(chapter: Chapter, summary: Summary) -> None:
-    """Count artifacts and verdicts; an artifact older than its runs is not counted as made."""
-    summary.expected += len(chapter.studies)
-    for name, study in chapter.studies.items():
-        path = chapter.setting.folder / f"{name}.json"
-        wanted = {chapter.key(spec) for spec in study.specs()}
-        if path.exists() and set(json.loads(path.read_text())["runs"]) == wanted:
-            summary.artifacts.append(name)
-        else:
-            summary.failures.append(f"{name} was not made")
-    path = chapter.folder / "claims.json"
-    if path.exists():
-        summary.verdicts.update(claim["verdict"] for claim in json.loads(path.read_text()))

@@ -8,6 +8,7 @@ import hashlib
 import html
 import importlib.metadata
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +18,11 @@ from pathlib import Path
 
 import yaml
 
+from kdlib.study.seal import seal, unseal
+
 IMAGES = {".png", ".svg", ".jpg", ".gif", ".webp"}
 PACKAGES = ("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline")
+KEY = ".key.json"  # what the site was made of, and the checksums of its files
 NOT_RUN = "\n\n> **Note.** The notebooks of this chapter were not run for this copy of the book.\n"
 
 
@@ -33,6 +37,7 @@ def build(
     *,
     title: str,
     stamp: str,
+    stamps: Mapping[str, str] | None = None,
     extra_pages: Mapping[str, str] | None = None,
     strict: bool = False,
 ) -> Path:
@@ -45,9 +50,12 @@ def build(
     Sphinx go to stderr; `strict` makes them errors. Raises `SiteFailed`.
     """
     files = dict(_sources(book, executed, extra_pages or {}))
+    escaped = {name: html.escape(text) for name, text in (stamps or {}).items()}
+    files["stamps.json"] = json.dumps(escaped).encode()  # which conf.py reads
     key = _key(files, title, stamp)
     index = output / "index.html"
-    if index.exists() and (output / ".key").exists() and (output / ".key").read_text() == key:
+    sealed = unseal(output / KEY)
+    if sealed and sealed.get("key") == key:
         return index
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as folder:
@@ -57,7 +65,8 @@ def build(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         _sphinx(work, title, stamp, strict)
-        (work / "html" / ".key").write_text(key)
+        pages = [path for path in sorted((work / "html").rglob("*")) if path.is_file()]
+        seal(work / "html" / KEY, pages, {"key": key})
         if output.exists():
             os.replace(output, work / "old")
         os.replace(work / "html", output)

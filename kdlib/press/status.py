@@ -1,6 +1,5 @@
 """What exists already: artifacts and runs of chapters, and one artifact explained."""
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,20 +8,24 @@ from kdlib.errors import unknown
 from kdlib.press.reproduce import open_chapters
 from kdlib.study.chapter import Chapter
 from kdlib.study.setting import Setting
+from kdlib.study.stamp import artifact_text
 
 
 def status(names: Sequence[str], setting: Setting) -> str:
-    """A line an artifact: whether it is written, and how many of its runs are in the store."""
+    """A line an artifact: whether it is written, and how many of its runs are in the store.
+
+    Written means intact, and made of the runs and the code of today (`Chapter.made`).
+    """
     rows = []
     for chapter in open_chapters(names, setting):
+        made = chapter.made()
         for name, study in chapter.studies.items():
             keys = {chapter.key(spec) for spec in study.specs()}
             found = sum(setting.run_store.find(key) is not None for key in keys)
-            written = (setting.folder / f"{name}.json").exists()
             rows.append(
                 {
                     "artifact": name,
-                    "written": "yes" if written else "no",
+                    "written": "yes" if name in made else "no",
                     "runs": f"{found}/{len(keys)}",
                     "title": study.title,
                 }
@@ -35,20 +38,23 @@ def explain(artifact: str, setting: Setting) -> str:
     chapters = open_chapters([], setting)
     chapter = _owner(artifact, chapters)
     study = chapter.study(artifact)
-    lines = [f"{artifact}: {study.title}", f"written to {setting.folder / artifact}.*"]
-    path = setting.folder / f"{artifact}.json"
-    if path.exists():
-        made = json.loads(path.read_text())
+    lines = [f"{artifact}: {study.title}", artifact_text(setting, study.runs)]
+    if made := chapter.made().get(artifact):
+        lines.append(f"written to {setting.folder / artifact}.*")
         lines.append(f"devices {made['devices']}, torch {made['torch']}, commits {made['commits']}")
+    else:
+        lines.append("not written, or edited since, or of other runs or code: reproduce makes it")
     for label, specs in study.runs.items():
         for spec in specs:
             key = chapter.key(spec)
             record = setting.run_store.find(key)
             state = "missing"
             if record:
-                score = record.result["last"]["score"]
-                state = f"{100 * score:.1f} %, {record.result['cost']['seconds']:.0f} s"
-            lines.append(f"  {label}, seed {spec.seed}: {key} {state}")
+                judged = record.result.get("last", {})
+                found = f"{100 * judged['score']:.1f} %, " if "score" in judged else ""
+                state = f"{found}{record.result['cost']['seconds']:.0f} s"
+            name = label if isinstance(label, str) else " ".join(map(str, label))
+            lines.append(f"  {name}, seed {spec.seed}: {key} {state}")
     return "\n".join(lines)
 
 

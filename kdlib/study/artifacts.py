@@ -1,6 +1,5 @@
-"""Writing tables and figures: csv, md and tex, or svg and png, with their provenance."""
+"""Writing tables and figures: csv, md and tex, or svg and png, sealed with their provenance."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,31 +9,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdlib.analysis import plots  # noqa: F401  (sets the look that files are saved with)
+from kdlib.study.seal import seal, temporary_beside, write_text
 
 
 def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write an artifact to `path` plus each ending; every file appears whole."""
+    """Write an artifact to `path` plus each ending, then its sealed provenance (`seal`) as json."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    files = []
     if isinstance(value, Figure):
         # A fixed salt and no date: the same figure gives the same bytes.
         for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            temporary = _temporary(path, ending)
+            temporary = temporary_beside(path, ending)
             value.savefig(temporary, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
-            os.replace(temporary, path.with_suffix(f".{ending}"))
+            files.append(path.with_suffix(f".{ending}"))
+            os.replace(temporary, files[-1])
     else:
-        write_text(path.with_suffix(".csv"), value.to_csv(index=False))
-        write_text(path.with_suffix(".md"), value.to_markdown(index=False) + "\n")
-        write_text(path.with_suffix(".tex"), value.to_latex(index=False, escape=True))
-    write_text(path.with_suffix(".json"), json.dumps(dict(provenance), indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file through a temporary one beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path, "txt")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def _temporary(path: Path, ending: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+        texts = {
+            "csv": value.to_csv(index=False),
+            "md": value.to_markdown(index=False) + "\n",
+            "tex": value.to_latex(index=False, escape=True),
+        }
+        for ending, text in texts.items():
+            files.append(path.with_suffix(f".{ending}"))
+            write_text(files[-1], text)
+    seal(path.with_suffix(".json"), files, provenance)

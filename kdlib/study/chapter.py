@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -14,12 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdlib.errors import UserError, unknown
+from kdlib.runs.code import PACKAGE
 from kdlib.runs.engine import run_all
 from kdlib.runs.plan import plan
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunRecord, run_key
-from kdlib.study import artifacts, claims
-from kdlib.study.setting import ROOT, Setting
+from kdlib.study import artifacts, claims, seal
+from kdlib.study.setting import ROLES, ROOT, Setting
 
 BOOK = ROOT / "book"
 Records = Mapping[Hashable, list[RunRecord]]
@@ -50,20 +51,34 @@ class MissingRuns(UserError):
 
 
 class Chapter:
-    """One chapter at one setting; its `study.py` gives `PAPER` and `studies(setting)`."""
+    """One chapter at one setting; its `study.py` gives `PAPER`, `ROLES` and `studies(setting)`.
+
+    roles: those of `setting.ROLES` that it reads where a real set is given for them.
+    """
 
     def __init__(self, name: str, setting: Setting) -> None:
         if name not in chapter_names():
             raise unknown("CHAPTERS", name, chapter_names())
         self.name, self.setting = name, setting
         self.module = _load(name)
+        self.roles: tuple[str, ...] = tuple(getattr(self.module, "ROLES", ()))
+        for role in self.roles:
+            if role not in ROLES:
+                raise unknown(f"ROLES of book/{name}/study.py", role, ROLES)
         self.studies = {study.artifact: study for study in self.module.studies(setting)}
+        # Read now, when the code is: a file that is edited later did not make what is made here.
+        self.text = _text(BOOK / name)
         self._keys: dict[str, str] | None = None
 
     @property
     def folder(self) -> Path:
         """results/<profile>/<data>/<paper>."""
         return self.setting.folder / self.module.PAPER
+
+    @property
+    def claims_name(self) -> str:
+        """The name of the claims among what `made` returns."""
+        return f"{self.module.PAPER}/claims"
 
     def specs(self) -> list[RunSpec]:
         """The runs of all studies."""
@@ -115,20 +130,33 @@ class Chapter:
         study = self.study(artifact)
         records = self.records(artifact)
         value = study.make(records)
-        path = self.setting.folder / artifact
         runs = [record for group in records.values() for record in group]
-        artifacts.write(value, path, {**self.provenance(runs), "title": study.title})
+        artifacts.write(value, self.setting.folder / artifact, self.provenance(study, runs))
         return value
 
     def claims(self) -> list[claims.Result]:
-        """The chapter's claims, checked, and written to `claims.json`."""
+        """The chapter's claims, checked, and written to `claims.json`, sealed by a file beside."""
         checks = importlib.import_module(f"book.{self.name}.checks")
         results = claims.check_all(BOOK / self.name / "claims.toml", checks, self)
-        text = json.dumps([result.as_dict() for result in results], indent=1)
-        artifacts.write_text(self.folder / "claims.json", text)
+        path = self.folder / "claims.json"
+        seal.write_text(path, json.dumps([result.as_dict() for result in results], indent=1))
+        seal.seal(self._sealed(self.claims_name), [path], {"made_of": self.digest()})
         return results
 
-    def provenance(self, runs: Iterable[RunRecord]) -> dict[str, Any]:
+    def made(self) -> dict[str, dict[str, Any]]:
+        """The provenance of each artifact, and of the claims (`claims_name`), that is written,
+        intact, and made of the records, the code and the text of today."""
+        wanted = {name: study.specs() for name, study in self.studies.items()}
+        wanted[self.claims_name] = self.specs()
+        found, made = self._found(self.specs()), {}
+        for name, specs in wanted.items():
+            content = seal.unseal(self._sealed(name))
+            records = {r.path: r for spec in specs if (r := found.get(spec))}
+            if content and content.get("made_of") == self._digest(name, records.values()):
+                made[name] = content
+        return made
+
+    def provenance(self, study: Study, runs: Iterable[RunRecord]) -> dict[str, Any]:
         """Where an artifact comes from: setting, runs, devices, versions."""
         runs = list(runs)
         environments = [record.environment for record in runs]
@@ -141,7 +169,29 @@ class Chapter:
             "devices": sorted({e["device"] for e in environments}),
             "commits": sorted({e["commit"] for e in environments}),
             "torch": sorted({e["packages"]["torch"] for e in environments}),
+            "title": study.title,
+            "made_of": self._digest(study.artifact, runs),
         }
+
+    def digest(self) -> str:
+        """All that the chapter's claims and notebooks are made of: records, code and text."""
+        return self._digest(self.claims_name, self._found(self.specs()).values())
+
+    def _found(self, specs: Iterable[RunSpec]) -> dict[RunSpec, RunRecord]:
+        store = self.setting.run_store
+        keys = {spec: self.key(spec) for spec in dict.fromkeys(specs)}
+        return {spec: record for spec, key in keys.items() if (record := store.find(key))}
+
+    def _digest(self, name: str, records: Iterable[RunRecord]) -> str:
+        # By their results too: a run that was trained again took other seconds.
+        results = {r.path.name: seal.checksum(r.result) for r in records}
+        setting = [self.setting.profile, self.setting.dataset]
+        return seal.checksum([name, setting, self.text, results])
+
+    def _sealed(self, name: str) -> Path:
+        """The file that seals an artifact, or the claims: `claims.json` itself is their list."""
+        ending = ".sealed.json" if name == self.claims_name else ".json"
+        return self.setting.folder / f"{name}{ending}"
 
 
 def chapter_names() -> list[str]:
@@ -149,13 +199,24 @@ def chapter_names() -> list[str]:
     return sorted(path.parent.name for path in BOOK.glob("*/study.py"))
 
 
-def open_chapter(name: str, **setting: Any) -> Chapter:
-    """A chapter for a notebook; keyword arguments are the fields of `Setting`."""
-    allowed = Setting.__dataclass_fields__
-    for field_name in setting:
-        if field_name not in allowed:
-            raise unknown("parameter", field_name, allowed)
-    return Chapter(name, Setting(**setting))
+def check_roles(chapters: Sequence[Chapter]) -> None:
+    """Refuse a real set for a role that none of these chapters, of one setting, reads."""
+    for role, name in chapters[0].setting.roles.items():
+        if not any(role in chapter.roles for chapter in chapters):
+            reads = "; ".join(
+                f"{chapter.name} reads {' and '.join(chapter.roles) or 'generated data only'}"
+                for chapter in chapters
+            )
+            raise UserError(f"DATASET: nothing reads {name} as {role}; {reads}")
+
+
+def _text(folder: Path) -> str:
+    """A checksum of kdlib's code and of the code, the claims and the published numbers here."""
+    parts = [
+        *PACKAGE.rglob("*.py"),
+        *(path for end in ("py", "toml", "csv") for path in folder.rglob(f"*.{end}")),
+    ]
+    return seal.checksum([[p.name, seal.sha256(p.read_bytes())] for p in sorted(parts)])
 
 
 def _load(name: str) -> ModuleType:

@@ -1,7 +1,7 @@
 """The setting of a reproduction: profile, data, seeds, device, and where things lie."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -57,8 +57,8 @@ class Setting:
 
     dataset: "generated", or real sets by role ("target:jhmdb21"); a bare name fills `default_role`.
     data: the folder that holds real sets. seeds: 0 leaves them to the profile.
-    store: the folder of records and caches, .kdlib by default. results: the folder of artifacts,
-        notebooks and the book, results by default.
+    store: the folder of records and caches, KDLIB_STORE or .kdlib by default. results: the folder
+        of artifacts, notebooks and the book, KDLIB_RESULTS or results by default.
     """
 
     profile: str = "laptop"
@@ -67,8 +67,8 @@ class Setting:
     seeds: int = 0
     device: str = "cpu"
     jobs: int = 2
-    store: str = ""
-    results: str = ""
+    store: str = field(default_factory=lambda: os.environ.get("KDLIB_STORE", ""))
+    results: str = field(default_factory=lambda: os.environ.get("KDLIB_RESULTS", ""))
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -138,9 +138,15 @@ class Setting:
         return Datasets(self._store / "cache", root, min(self.jobs, os.cpu_count() or 1))
 
     @property
+    def caution(self) -> str:
+        """What a stamp ends with where the profile is no evidence."""
+        text = " These numbers are no evidence: only a check that all runs."
+        return "" if self.scale.evidence else text
+
+    @property
     def stamp(self) -> str:
-        """One sentence on where numbers come from, for the head of every page."""
-        real = ", ".join(f"{name} ({role})" for role, name in self.roles.items())
-        data = f"real clips of {real}" if real else "generated clips"
-        tail = "" if self.scale.evidence else " They are no evidence: only a check that all runs."
-        return f"Numbers from {data}, profile {self.profile}, on {self.device}.{tail}"
+        """One sentence for pages of several chapters, which may have read different data."""
+        return (
+            f"Profile {self.profile}, on {self.device}; each chapter says which data its numbers "
+            f"are from.{self.caution}"
+        )

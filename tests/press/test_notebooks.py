@@ -89,6 +89,13 @@ def test_an_executed_copy_has_the_outputs_the_parameters_and_the_key(tmp_path):
     assert fresh(output, "abc")
     assert not fresh(output, "abd")
     assert not stale.exists()
+    # Reformatted it is the same copy; with a digit edited it is not.
+    whole = output.read_text()
+    output.write_text(json.dumps(json.loads(whole)))
+    assert fresh(output, "abc")
+    output.write_text(whole.replace("laptop 5", "laptop 6"))
+    assert not fresh(output, "abc")
+    output.write_text(whole)
     assert str(tmp_path) not in output.read_text()
     nbformat.validate(nbformat.read(output, as_version=4))
 
@@ -142,8 +149,9 @@ def test_starting_the_server_from_many_threads_leaves_the_environment_as_it_was(
 
 def test_freshness_needs_a_whole_copy(tmp_path):
     assert not fresh(tmp_path / "none.ipynb", "")
-    (tmp_path / "a.ipynb").write_text("{")
-    assert not fresh(tmp_path / "a.ipynb", "")
+    for text in ("{", "[]", '{"metadata": {"kdlib": {"key": ""}}}'):
+        (tmp_path / "a.ipynb").write_text(text)
+        assert not fresh(tmp_path / "a.ipynb", "")
 
 
 def test_an_interrupt_kills_the_kernel(tmp_path):

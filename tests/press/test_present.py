@@ -5,6 +5,8 @@ import pandas as pd
 from PIL import Image
 
 from kdlib.press import present
+from kdlib.study.chapter import Chapter
+from kdlib.study.setting import Setting
 
 
 def test_a_table_escapes_its_cells_and_marks_verdicts():
@@ -35,3 +37,14 @@ def test_a_slider_shows_its_first_slide_and_needs_no_kernel():
     assert shown.data.count(" hidden>") == 1
     assert 'max="1"' in shown.data
     assert "<output>8 px</output>" in shown.data
+
+
+def test_a_shown_artifact_says_where_it_is_from(tmp_path, monkeypatch):
+    where = {"store": str(tmp_path / "s"), "results": str(tmp_path / "r")}
+    given = {"dataset": "image:cifar100", "data": str(tmp_path)}
+    chapter = Chapter("resolution", Setting(profile="smoke", **given, **where))
+    monkeypatch.setattr(chapter, "make", lambda name: pd.DataFrame({"a": [1]}))
+    shown = present.show(chapter, "reskd/targets").data
+    assert "From generated clips; profile smoke, 2 seeds. These numbers are no evidence" in shown
+    assert "cifar100" not in shown
+    assert "nothing was trained for it." in present.show(chapter, "reskd/true-size").data

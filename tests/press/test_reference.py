@@ -5,6 +5,7 @@ import pytest
 
 from kdlib.errors import UserError
 from kdlib.press import reference
+from kdlib.study.chapter import Chapter
 from kdlib.study.setting import Setting
 
 
@@ -81,6 +82,52 @@ def test_ones_own_data_are_not_shown_twice(kept, tmp_path):
 def test_generated_results_are_no_reference():
     with pytest.raises(UserError, match="DATASET: reference results are those of real data"):
         reference.keep([], Setting())
+
+
+@pytest.mark.parametrize("name", ["about.json", "reskd/targets.csv", "reskd/claims.json"])
+def test_a_damaged_reference_is_named_in_one_line(kept, name):
+    path = kept / "laptop/jhmdb21" / name
+    path.write_bytes(path.read_bytes()[:20] if path.suffix == ".json" else b"")
+
+    def read():
+        chapter = Chapter("resolution", Setting(profile="smoke"))
+        reference.verdicts(chapter, kept)
+        reference.with_columns(OURS, "reskd/targets", reference.references(Setting(), kept))
+
+    with pytest.raises(UserError, match=f"{name}: .*restore it, or remove") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def chapter(tmp_path, monkeypatch):
+    """A chapter on real clips, two tables of which are written, one of them of generated clips."""
+    given = {"dataset": "jhmdb21", "data": str(tmp_path), "results": str(tmp_path / "results")}
+    chapter = Chapter("resolution", Setting(profile="smoke", store=str(tmp_path / "s"), **given))
+    made = {
+        "reskd/targets": {"data": ["jhmdb21"]},
+        "reskd/weights": {"data": ["generated/detail12"]},
+        "reskd/claims": {},
+    }
+    chapter.folder.mkdir(parents=True)
+    for name in ("targets.csv", "weights.csv", "backbones.csv", "claims.json"):
+        (chapter.folder / name).write_text("[]")
+    monkeypatch.setattr(chapter, "made", lambda: made)
+    monkeypatch.setattr(chapter, "specs", list)
+    return chapter
+
+
+def test_only_true_results_on_real_data_are_kept(chapter, tmp_path):
+    reference.keep([chapter], chapter.setting, tmp_path / "kept")
+    files = {path.name for path in (tmp_path / "kept/smoke/jhmdb21/reskd").iterdir()}
+    assert files == {"targets.csv", "claims.json", "runs.jsonl"}
+
+
+@pytest.mark.parametrize("lost", ["reskd/claims", "reskd/targets"])
+def test_edited_results_are_not_kept(chapter, tmp_path, lost):
+    del chapter.made()[lost]
+    with pytest.raises(UserError, match="resolution: nothing is made with these settings"):
+        reference.keep([chapter], chapter.setting, tmp_path / "kept")
 
 
 def test_shipped_references_are_small_readable_and_without_weights():

@@ -1,21 +1,26 @@
 """What `reproduce` does when something fails; the good case is in test_resolution."""
 
 import json
+from dataclasses import replace
 
 import nbformat
 import pytest
 
+from kdlib.errors import UserError
+from kdlib.press import lessons
 from kdlib.press import reproduce as module
-from kdlib.press.reproduce import clock, reproduce
-from kdlib.runs.engine import Outcome
+from kdlib.press.reproduce import reproduce
+from kdlib.press.status import explain, status
+from kdlib.press.summary import Summary, clock
 from kdlib.runs.store import RunStore
+from kdlib.study.chapter import Chapter
+from kdlib.study.opening import PARAMETERS
 from kdlib.study.setting import Setting
 
 
 def notebook(path, *sources):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    names = ("profile", "dataset", "data", "seeds", "device", "store", "results")
-    text = "\n".join(f"{name} = None" for name in names)
+    text = "\n".join(f"{name} = None" for name in PARAMETERS)
     cells.insert(0, nbformat.v4.new_code_cell(text, metadata={"tags": ["parameters"]}))
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
@@ -32,15 +37,15 @@ def setting(tmp_path, monkeypatch):
         study, "studies", lambda setting: [s for s in studies(setting) if s.artifact in kept]
     )
     monkeypatch.setattr(module.site, "build", lambda *a, **k: tmp_path / "index.html")
-    monkeypatch.setattr(module, "sources", lambda chapter: sorted(tmp_path.glob("*.ipynb")))
+    monkeypatch.setattr(lessons, "sources", lambda chapter: sorted(tmp_path.glob("*.ipynb")))
     return Setting(
         profile="smoke", store=str(tmp_path / "store"), results=str(tmp_path / "results")
     )
 
 
 OPEN = """\
-from kdlib.study.chapter import open_chapter
-chapter = open_chapter("resolution", profile=profile, store=store, results=results)"""
+from kdlib.study.opening import open_chapter
+chapter = open_chapter("resolution", profile, dataset, data, seeds, device)"""
 
 
 @pytest.mark.slow
@@ -56,23 +61,75 @@ def test_a_failing_notebook_is_named_and_kept_and_the_others_stand(setting, tmp_
     text = summary.text()
     assert "02-bad failed in cell 2: ValueError: broken on purpose" in text
     assert "reskd/recipes was not made" in text
+    assert "the claims of resolution were not checked" in text
     assert "artifacts  1 of 2" in text
 
 
-def test_artifacts_of_other_runs_do_not_count_as_made(setting):
-    path = setting.folder / "reskd" / "recipes.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"runs": ["of-another-time"]}))
-    summary = module.Summary()
+@pytest.mark.slow
+def test_what_is_lost_or_edited_is_made_again_and_a_lie_is_not_counted(setting, tmp_path):
+    makes = (
+        "for name in ('true-size', 'recipes'): chapter.make(f'reskd/{name}')\n_ = chapter.claims()"
+    )
+    notebook(tmp_path / "01-all.ipynb", OPEN, makes)
+    first = reproduce(["resolution"], setting)
+    assert first.failures == []
+    folder = setting.folder / "reskd"
+    copy = setting.folder / "notebooks/resolution/01-all.ipynb"
+    files = [copy, *folder.iterdir()]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    (folder / "true-size.csv").unlink()
+    edit(folder / "claims.json", '"inconclusive"', '"supported"')
+    (folder / "recipes.json").write_text('{"runs": [')
+    assert [line.split()[1] for line in status(["resolution"], setting).splitlines()[1:]] == [
+        "no",
+        "no",
+    ]
+    assert "reproduce makes it" in explain("reskd/recipes", setting)
+    again = reproduce(["resolution"], setting)
+    assert again.failures == []
+    assert again.verdicts == first.verdicts
+    assert {path: path.read_bytes() for path in folder.iterdir()} == {
+        path: content for path, (content, _) in before.items() if path != copy
+    }
+    assert "written to" in explain("reskd/recipes", setting)
+
+    # Nothing to do: nothing is touched. An edited copy is noticed by itself.
+    times = {path: path.stat().st_mtime_ns for path in files}
+    reproduce(["resolution"], setting)
+    assert {path: path.stat().st_mtime_ns for path in files} == times
+    edit(copy, "recipes", "receipts")
+    reproduce(["resolution"], setting)
+    assert "receipts" not in copy.read_text()
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_what_is_not_true_is_not_counted(setting):
     (chapter,) = module.open_chapters(["resolution"], setting)
-    module._count(chapter, summary)
+    chapter.folder.mkdir(parents=True)
+    (chapter.folder / "recipes.json").write_text(json.dumps({"runs": []}))
+    (chapter.folder / "claims.json").write_text('[{"verdict": "supported"}]')
+    summary = Summary()
+    summary.count(chapter, chapter.made())
     assert summary.artifacts == []
-    assert len(summary.failures) == 2
+    assert not summary.verdicts
+    assert len(summary.failures) == 3
+
+
+@pytest.mark.parametrize("chapters", [[], ["resolution"]])
+def test_a_real_set_that_no_chapter_reads_is_refused_before_anything(tmp_path, chapters):
+    setting = Setting(profile="smoke", dataset="shifted:hmdb51", data=str(tmp_path))
+    with pytest.raises(UserError, match="DATASET: nothing reads hmdb51 as shifted; resolution"):
+        reproduce(chapters, setting)
 
 
 def test_a_missing_run_is_shown_where_its_artifact_would_stand(tmp_path, monkeypatch):
     from kdlib.press.present import show
-    from kdlib.study.chapter import Chapter
 
     monkeypatch.setenv("KDLIB_TRAIN", "never")
     where = {"store": str(tmp_path / "store"), "results": str(tmp_path / "results")}
@@ -83,14 +140,15 @@ def test_a_missing_run_is_shown_where_its_artifact_would_stand(tmp_path, monkeyp
     assert not (chapter.folder / "targets.csv").exists()
 
 
-def test_content_key_follows_failures_and_parameters(setting):
-    (chapter,) = module.open_chapters(["resolution"], setting)
-    keys = {
-        module._content_key(chapter, {"seeds": 0}, Outcome()),
-        module._content_key(chapter, {"seeds": 5}, Outcome()),
-        module._content_key(chapter, {"seeds": 0}, Outcome(failed={"key": "why"})),
-    }
-    assert len(keys) == 3
+def test_content_key_follows_text_failures_parameters_and_records(setting, monkeypatch):
+    def key(seeds=0, failed=()):
+        chapter = Chapter("resolution", replace(setting, seeds=seeds))
+        return lessons.content_key(chapter, failed)
+
+    keys = [key(), key(seeds=5), key(failed=["key"])]
+    monkeypatch.setattr(Chapter, "digest", lambda self: "other records or code")
+    keys.append(key())
+    assert len(set(keys)) == 4
 
 
 def test_plan_text_counts_what_is_missing(setting):

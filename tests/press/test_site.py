@@ -11,6 +11,7 @@ from kdlib.press import site
 from kdlib.press.notebooks import ROOT
 
 STAMP = "Numbers from profile <smoke> on generated clips"
+ZETA = "Numbers from real clips of <a set>"
 CHIP = '<span class="verdict verdict-contradicted">contradicted</span>'
 TABLE = f'<table class="dataframe"><tr><td>KD</td><td>{CHIP}</td></tr></table>'
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
@@ -57,9 +58,14 @@ def built(sources, tmp_path_factory) -> Path:
 
 
 def build(sources: tuple[Path, dict[str, list[Path]]], output: Path, stamp: str = STAMP) -> Path:
-    extra = {"claims": "# Claims\n\nAll of them.\n"}
     return site.build(
-        *sources, output, title="A title", stamp=stamp, extra_pages=extra, strict=True
+        *sources,
+        output,
+        title="A title",
+        stamp=stamp,
+        stamps={"zeta": ZETA},
+        extra_pages={"claims": "# Claims\n\nAll of them.\n"},
+        strict=True,
     )
 
 
@@ -117,7 +123,9 @@ def test_tables_and_verdicts_arrive_and_are_styled(built):
 
 def test_every_page_says_where_its_numbers_are_from(built):
     for page in pages(built):
-        assert "Numbers from profile &lt;smoke&gt; on generated clips" in page.read_text()
+        whole = "Numbers from profile &lt;smoke&gt; on generated clips" in page.read_text()
+        own = "Numbers from real clips of &lt;a set&gt;" in page.read_text()
+        assert (own, whole) == (("zeta" in page.parts), ("zeta" not in page.parts)), page
 
 
 def test_chapters_stand_in_their_order_after_the_generated_pages(built, sources):
@@ -142,15 +150,42 @@ def test_no_path_of_the_machine_is_published(built, sources):
             assert str(sources[0].parent) not in page.read_text()
 
 
-def test_sphinx_runs_on_changed_content_only(built, sources, monkeypatch):
+@pytest.fixture
+def copy(sources, tmp_path, monkeypatch):
+    """A site that a stand-in for Sphinx built, and the calls of it."""
     calls = []
-    monkeypatch.setattr(site, "_sphinx", lambda work, *rest: calls.append((work / "html").mkdir()))
-    build(sources, built.parent / "copy")
+
+    def stand_in(work, *rest):
+        calls.append(rest)
+        (work / "html/zeta").mkdir(parents=True)
+        for name in ("index.html", "zeta/index.html"):
+            (work / "html" / name).write_text("a page")
+
+    monkeypatch.setattr(site, "_sphinx", stand_in)
+    build(sources, tmp_path / "copy")
+    return tmp_path / "copy", calls
+
+
+def test_sphinx_runs_on_changed_content_only(sources, copy):
+    output, calls = copy
+    build(sources, output)
     assert len(calls) == 1
-    (built.parent / "copy" / "index.html").touch()  # which the stand-in does not write
-    build(sources, built.parent / "copy")
-    assert len(calls) == 1
-    build(sources, built.parent / "copy", stamp="another")
+    build(sources, output, stamp="another")
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", ["index.html", "zeta/index.html", ".key.json"])
+@pytest.mark.parametrize("text", ["edited", "", None])
+def test_an_edited_truncated_or_deleted_page_is_built_again(sources, copy, name, text):
+    output, calls = copy
+    if text is None:
+        (output / name).unlink()
+    else:
+        (output / name).write_text(text)
+    build(sources, output)
+    assert len(calls) == 2
+    assert (output / "zeta/index.html").read_text() == "a page"
+    build(sources, output)
     assert len(calls) == 2
 
 

@@ -40,7 +40,6 @@ def test_roles(tmp_path):
     assert setting.roles == {"target": "jhmdb21", "shifted": "jhmdb21"}
     assert Setting(dataset="jhmdb21", data=str(tmp_path)).roles == {"target": "jhmdb21"}
     assert setting.data_name == "target=jhmdb21+shifted=jhmdb21"
-    assert "jhmdb21 (target)" in setting.stamp
 
 
 def test_seeds_come_from_the_profile_unless_given():
@@ -53,3 +52,12 @@ def test_seeds_come_from_the_profile_unless_given():
 def test_only_smoke_is_no_evidence():
     assert {name for name, profile in PROFILES.items() if not profile.evidence} == {"smoke"}
     assert "no evidence" in Setting(profile="smoke").stamp
+    assert "evidence" not in Setting().stamp
+
+
+def test_folders_come_from_the_environment_unless_given(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDLIB_STORE", str(tmp_path / "s"))
+    monkeypatch.setenv("KDLIB_RESULTS", str(tmp_path / "r"))
+    assert Setting().run_store.root == tmp_path / "s"
+    assert Setting().folder == tmp_path / "r/laptop/generated"
+    assert Setting(results=str(tmp_path / "x")).folder == tmp_path / "x/laptop/generated"

@@ -1,0 +1,45 @@
+"""How a notebook opens its chapter: with the parameters of its first cell, and no others."""
+
+import ast
+import os
+
+from IPython.core.getipython import get_ipython
+
+from kdlib.errors import unknown
+from kdlib.study.chapter import Chapter, check_roles
+from kdlib.study.setting import Setting
+
+PARAMETERS = ("profile", "dataset", "data", "seeds", "device")
+INJECTED = "# Parameters\n"  # how the cell begins that papermill adds
+
+
+def open_chapter(
+    name: str,
+    profile: str = "laptop",
+    dataset: str = "generated",
+    data: str = "",
+    seeds: int = 0,
+    device: str = "cpu",
+) -> Chapter:
+    """A chapter at these parameters, which are fields of `Setting`.
+
+    UserError for a name that papermill was given and no notebook has (papermill itself only warns),
+    and for a real set that the chapter does not read.
+    """
+    shell = get_ipython()
+    check_names(shell.user_ns["In"] if shell else [])
+    chapter = Chapter(name, Setting(profile, dataset, data, seeds, device))
+    # `reproduce` has checked the roles of all its chapters: another one may be who reads a set.
+    if os.environ.get("KDLIB_TRAIN") != "never":
+        check_roles([chapter])
+    return chapter
+
+
+def check_names(cells: list[str]) -> None:
+    """Refuse what the last cell of papermill among these sets besides `PARAMETERS`."""
+    injected = [cell for cell in cells if cell.startswith(INJECTED)]
+    for node in ast.walk(ast.parse(injected[-1] if injected else "")):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if ast.unparse(target) not in PARAMETERS:
+                    raise unknown("parameter", ast.unparse(target), PARAMETERS)

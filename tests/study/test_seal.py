@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from kdlib.study.seal import checksum, seal, unseal
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/t.md").write_text("| a | b |")
+    seal(tmp_path / "t.json", [tmp_path / "t.csv", tmp_path / "deep/t.md"], {"seeds": [0]})
+    return tmp_path / "t.json"
+
+
+def test_what_was_sealed_is_read_again(sealed):
+    content = unseal(sealed)
+    assert content["seeds"] == [0]
+    assert set(content["files"]) == {"t.csv", "deep/t.md"}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "deep/t.md", "t.json"])
+def test_one_changed_byte_or_a_lost_file_breaks_the_seal(sealed, name):
+    path = sealed.parent / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        if whole[place : place + 1].isspace():  # between the values of a json it means nothing
+            continue
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert unseal(sealed) is None, place
+    path.unlink()
+    assert unseal(sealed) is None
+
+
+def test_a_truncated_seal_is_no_seal_and_no_error(sealed):
+    whole = sealed.read_bytes()
+    for length in range(len(whole)):
+        sealed.write_bytes(whole[:length])
+        assert unseal(sealed) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "3", '{"checksum": 1}', '{"files": 3}', "[" * 100_000, "\ud800"]
+)
+def test_anything_else_is_no_seal_either(tmp_path, text):
+    (tmp_path / "x.json").write_bytes(text.encode(errors="surrogatepass"))
+    assert unseal(tmp_path / "x.json") is None
+
+
+def test_an_honest_checksum_over_files_that_are_none_is_no_seal(tmp_path):
+    content = {"files": [1]}
+    (tmp_path / "x.json").write_text(json.dumps({**content, "checksum": checksum(content)}))
+    assert unseal(tmp_path / "x.json") is None
+
+
+def test_the_order_of_keys_does_not_count():
+    assert checksum({"a": 1, "b": [2]}) == checksum({"b": [2], "a": 1})
+    assert checksum({"a": 1}) != checksum({"a": 2})
