@@ -11,10 +11,11 @@ from kdlib.runs.size import Size, size
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
 
-# Of a run, of an operation and of a multiply-accumulate: fitted to the 487 runs of the resolution
-# and adaptive chapters at `laptop`, in seconds of the machine whose `reference_step` is as below.
+# Of a run, of an operation and of a multiply-accumulate: fitted to the 861 runs of the resolution
+# and adaptive chapters at `smoke` and `laptop`, in processor seconds of the machine whose
+# `reference_step` is as below.
 _RUN, _CALL, _MAC = 0.2, 1.15e-5, 6.7e-11
-_REFERENCE_STEP = 0.02
+_REFERENCE_STEP = 0.0065
 _FASTER = {"cpu": 1.0, "cuda": 40.0}  # multiply-accumulates a second against a core; not measured
 _ALIKE, _ENOUGH = 4.0, 3
 
@@ -32,13 +33,17 @@ class Pace:
     records: tuple[tuple[str, float, float], ...] = ()
 
     def seconds(self, spec: RunSpec) -> float:
-        """About how long a run takes in one worker.
+        """About how long a run takes in one worker."""
+        return self.expect(spec.model.name, size(spec))
+
+    def expect(self, model: str, size: Size) -> float:
+        """Seconds of a run of this size.
 
         By the median of finished runs of like size, of the same model if there are enough.
         """
-        expected = on_reference(size(spec), self.device)
+        expected = on_reference(size, self.device)
         alike = [r for r in self.records if 1 / _ALIKE < r[1] / expected < _ALIKE]
-        same = [r for r in alike if r[0] == spec.model.name]
+        same = [r for r in alike if r[0] == model]
         chosen = next((group for group in (same, alike) if len(group) >= _ENOUGH), [])
         speed = median(took / planned for _, planned, took in chosen) if chosen else self.speed
         return expected * speed
@@ -56,11 +61,17 @@ def pace(store: RunStore, device: str) -> Pace:
         if (record := store.find(path.name)) and record.environment["device_type"] == kind:
             cost = record.result["cost"]
             expected = on_reference(Size(cost["calls"], cost["macs"]), kind)
-            found.append((record.spec.model.name, expected, cost["seconds"]))
+            found.append(
+                (
+                    record.spec.model.name,
+                    expected,
+                    cost["cpu_seconds" if kind == "cpu" else "seconds"],
+                )
+            )
     return Pace(kind, reference_step() / _REFERENCE_STEP if kind == "cpu" else 1.0, tuple(found))
 
 
-def reference_step(tries: int = 5) -> float:
+def reference_step(tries: int = 11) -> float:
     """Seconds of one training step of a small network on one thread, the median of a few."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -69,9 +80,9 @@ def reference_step(tries: int = 5) -> float:
             network, clips = models.build("c3d", 12, width=16), torch.rand(8, 3, 4, 32, 32)
         taken = []
         for _ in range(tries):
-            started = time.perf_counter()
+            started = time.thread_time()
             network(clips).square().sum().backward()
-            taken.append(time.perf_counter() - started)
+            taken.append(time.thread_time() - started)
         return median(taken)
     finally:
         torch.set_num_threads(threads)
