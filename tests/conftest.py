@@ -67,9 +67,10 @@ def tiny():
 
 @pytest.fixture
 def small_set(tmp_path, monkeypatch):
-    """The one data set that has a manifest: 16 images in data/mine, below the folder returned."""
+    """The one real set that has a manifest: 16 images in data/mine, below the folder returned."""
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/mine.yaml").write_text(MANIFEST)
+    (tmp_path / "manifests/generated").symlink_to(manifests.MANIFESTS / "generated")
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
     draw = np.random.default_rng(0)
     for part, count in (("train", 6), ("test", 2)):

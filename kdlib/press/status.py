@@ -53,7 +53,7 @@ def explain(artifact: str, setting: Setting) -> str:
                 judged = record.result.get("last", {})
                 found = f"{100 * judged['score']:.1f} %, " if "score" in judged else ""
                 state = f"{found}{record.result['cost']['seconds']:.0f} s"
-            name = label if isinstance(label, str) else " ".join(map(str, label))
+            name = " ".join(map(str, label)) if isinstance(label, tuple) else label
             lines.append(f"  {name}, seed {spec.seed}: {key} {state}")
     return "\n".join(lines)
 

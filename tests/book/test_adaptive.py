@@ -135,7 +135,7 @@ def test_longer_trainings_change_epochs_and_start_alone():
     runs = Runs(Setting())
     made = longer(runs, (0,))
     for label, (spec,) in made.items():
-        start, epochs, name = label.split("|")
+        start, epochs, name = label
         assert (spec.start is None) == (start == "from scratch")
         if name in ("easy", "hard", "random"):
             assert spec.recipe.epochs == int(epochs)
@@ -143,8 +143,8 @@ def test_longer_trainings_change_epochs_and_start_alone():
         else:
             assert spec.recipe.epochs == 0.1 * int(epochs)
             assert spec.method.name == "kd"
-    assert made["pre-trained|20|easy"] == controls(runs, (0,))["Ours*"]
-    assert made["from scratch|20|easy"] == controls(runs, (0,))["Ours*, from scratch"]
+    assert made["pre-trained", "20", "easy"] == controls(runs, (0,))["Ours*"]
+    assert made["from scratch", "20", "easy"] == controls(runs, (0,))["Ours*, from scratch"]
 
 
 def test_seeds_are_those_of_every_row():

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from book.adaptive import tables
-from kdlib.study.chapter import chapter_names, open_chapter
+from kdlib.study.chapter import chapter_names
 from kdlib.study.claims import Finding, checks_of, read
+from kdlib.study.opening import open_chapter
 from kdlib.study.setting import ROOT
 
 CLASSES, SAMPLES, ROWS = 12, 120, 20

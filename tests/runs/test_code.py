@@ -1,26 +1,49 @@
+"""The hash of the code that a run uses: prose does not count, all that a worker loads does."""
+
+import importlib
+import json
+import subprocess
+import sys
+
 import pytest
 
+from kdlib import methods
 from kdlib.runs import code
+from kdlib.runs.store import modules
+
+CACHED = (code.code_hash, code._file, code._parse, code._tree, code._imports)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    yield
+    for function in CACHED:
+        function.cache_clear()
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package `kdlib` of two modules, and a function that rewrites one and hashes the other."""
-    folder = tmp_path / "kdlib"
-    folder.mkdir()
+    """A package of three modules, and a function that rewrites one and hashes another."""
+    folder = tmp_path / "stranger"
+    (folder / "inner").mkdir(parents=True)
     (folder / "__init__.py").write_text("")
-    (folder / "main.py").write_text("from kdlib.helper import f\nx = f(1)\n")
-    monkeypatch.setattr(code, "PACKAGE", folder)
+    (folder / "inner" / "__init__.py").write_text("from .deep import g\n")
+    (folder / "inner" / "deep.py").write_text("def g():\n    return 1\n")
+    (folder / "main.py").write_text("from stranger.helper import f\nx = f(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "stranger"]:
+        monkeypatch.delitem(sys.modules, name)
 
-    def hashed(helper: str) -> str:
-        (folder / "helper.py").write_text(helper)
-        for function in (code._parse, code._tree, code._imports):
+    def hashed(text: str, name: str = "helper.py") -> str:
+        if not (folder / "helper.py").exists():
+            (folder / "helper.py").write_text("from .inner import g\n")
+        (folder / name).write_text(text)
+        importlib.invalidate_caches()
+        for function in CACHED:
             function.cache_clear()
-        return code.code_hash(["kdlib.main"])
+        return code.code_hash(frozenset({"stranger.main"}))
 
-    yield hashed
-    for function in (code._parse, code._tree, code._imports):
-        function.cache_clear()
+    return hashed
 
 
 def test_prose_does_not_change_the_hash(package):
@@ -32,7 +55,89 @@ def test_code_of_an_imported_module_does(package):
     assert package("def f(x):\n    return x\n") != package("def f(x):\n    return x + 1\n")
 
 
-def test_the_students_own_modules_are_reached():
-    loop = code.code_hash(["kdlib.training.loop"])
-    assert loop != code.code_hash(["kdlib.training.loop", "kdlib.methods.resolution"])
-    assert "kdlib.clips.view" in code._imports("kdlib.clips.batches")
+def test_code_of_relative_imports_and_of_the_packages_on_the_way_does(package):
+    plain = package("def g():\n    return 1\n", "inner/deep.py")
+    assert package("def g():\n    return 2\n", "inner/deep.py") != plain
+    plain = package("from .deep import g\n", "inner/__init__.py")
+    assert package("from .deep import g\nx = 1\n", "inner/__init__.py") != plain
+
+
+# Trains a teacher, then every method, in processes of their own: what each has loaded at its end.
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.worker import Planned, _attempt
+from kdlib.runs.store import RunStore, run_key
+from kdlib.runs.spec import *
+from kdlib.training.recipe import Recipe
+
+folder = Path(sys.argv[1])
+store, datasets = RunStore(folder / "store"), Datasets(folder / "cache")
+data = DataSpec("generated/detail12", train=32, validation=12, test=12, frames=2, size=16)
+teacher = RunSpec(data, ModelSpec("tsn", {"width": 4}), Recipe(epochs=1, learning_rate=1e-3))
+
+def run(spec):
+    keys = [run_key(s, "cpu", {"generated/detail12": "x"}) for s in (spec, *spec.needs)]
+    class Quiet:
+        def send(self, message): pass
+    return _attempt(Planned(spec, keys[0], tuple(keys[1:]), 1.0), store, datasets, "cpu", Quiet())
+
+def apart(spec, report):
+    child = os.fork()
+    if not child:
+        kind, words = run(spec)
+        loaded = sorted(name for name in sys.modules if name.split(".")[0] == "kdlib")
+        report.write_text(json.dumps({"kind": kind, "words": words, "loaded": loaded,
+                                      "spec": json.loads(spec.to_json())}))
+        os._exit(0)
+    os.waitpid(child, 0)
+
+apart(teacher, folder / "teacher.json")
+for name in sys.argv[2:]:
+    options = {"resolution": 8} if name == "resolution" else {}
+    base = MethodSpec("kd") if name == "adaptive" else None
+    teachers = () if name == "supervised" else (teacher,)
+    method = MethodSpec(name, teachers, options, base)
+    apart(RunSpec(data, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
+"""
+
+
+@pytest.mark.slow
+def test_all_that_a_worker_has_loaded_when_a_run_ends_is_in_its_hash(tmp_path):
+    """But for the few modules that only move runs about; and each of them changes the key."""
+    from kdlib.runs.spec import RunSpec, parse
+
+    names = methods.names()
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in names:
+        found = json.loads((tmp_path / f"{name}.json").read_text())
+        assert found["kind"] == "done", found["words"]
+        roots = modules(parse(RunSpec, found["spec"]))
+        loaded = set(found["loaded"]) - code.ORCHESTRATORS
+        assert f"kdlib.methods.{name}" in loaded
+        assert loaded - code.reached(roots) == set(), name
+
+
+def test_every_module_that_is_reached_changes_the_hash(make_spec, monkeypatch):
+    roots = frozenset(modules(make_spec(teacher=make_spec())))
+    plain, tree = code.code_hash(roots), code._tree
+    reached = code.reached(roots)
+    assert {"kdlib.runs.build", "kdlib.clips.view", "kdlib.losses.feature_kd"} <= reached
+    for changed in sorted(reached):
+        monkeypatch.setattr(code, "_tree", lambda n, c=changed: tree(n) + "pass" * (n == c))
+        assert code.code_hash.__wrapped__(roots) != plain, changed
+    for orchestrator in code.ORCHESTRATORS:
+        assert orchestrator not in reached
+
+
+def test_sakd_depends_on_the_code_of_its_base(make_spec):
+    from kdlib.runs.spec import MethodSpec
+
+    method = MethodSpec("adaptive", base=MethodSpec("kd"))
+    spec = make_spec()
+    object.__setattr__(spec, "method", method)
+    assert "kdlib.methods.kd" in code.reached(modules(spec))
+    assert "kdlib.methods.dkd" not in code.reached(modules(spec))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdlib.runs.datasets import Datasets
-from kdlib.runs.plan import training_videos
+from kdlib.runs.estimate import training_videos
 from kdlib.runs.spec import DataSpec
 
 

@@ -12,10 +12,11 @@ import time
 import pytest
 import torch
 
-from kdlib.errors import UserError
 from kdlib.methods.supervised import Supervised
+from kdlib.runs.build import clip_source
 from kdlib.runs.engine import run_all
-from kdlib.runs.execute import clip_source
+from kdlib.runs.spec import MethodSpec, Start
+from kdlib.runs.store import run_key
 from kdlib.training.evaluate import predict
 
 
@@ -43,34 +44,32 @@ def test_teachers_first_then_students_and_nothing_twice(go, planned, make_spec, 
     assert len(record.history) == 2
     assert record.result["chosen_epoch"] == 0, "else the next lines could not tell last from chosen"
     source = clip_source(datasets.load(record.spec.data)["test"], record.spec.data, "test")
-    again = predict(Supervised(record.student(), (), 8), source)
-    assert torch.allclose(again, torch.from_numpy(record.traces["logits_last"]).float(), atol=1e-2)
+    again = predict(Supervised(record.student(), resolution=8), source)
+    kept = torch.from_numpy(record.traces["logits_last"]).float()
+    assert torch.allclose(again.values, kept, atol=1e-2)
     small = [f for f in record.path.iterdir() if f.name != "student.safetensors"]
     assert sum(file.stat().st_size for file in small) < 2e6
 
 
-def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec, store):
-    """All of them; but for the last layer, where that run had other data."""
+def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec, store, datasets):
+    """All of them, or those of the backbone."""
     first = make_spec(seed=5)
-    other = dataclasses.replace(first, data=dataclasses.replace(first.data, seed=3))
+
+    def student_of(spec):
+        key = run_key(spec, "cpu", datasets.keys([spec]))
+        return dict(store.find(key).student().named_parameters())
 
     def still(start):
         recipe = dataclasses.replace(first.recipe, learning_rate=1e-12)
         return dataclasses.replace(make_spec(), recipe=recipe, start=start)
 
-    for start, fresh in ((first, set()), (other, {"fc.weight", "fc.bias"})):
-        runs = planned(still(start))[0]
-        assert [run.spec for run in runs] == [start, still(start)]
+    assert [run.spec for run in planned(still(Start(first)))[0]] == [first, still(Start(first))]
+    head = {"head.fc.weight", "head.fc.bias"}
+    for start, fresh in ((Start(first), set()), (Start(first, "backbone"), head)):
         go(still(start))
-        before, after = (dict(store.find(run.key).student().named_parameters()) for run in runs)
+        before, after = student_of(first), student_of(still(start))
         differing = {name for name in before if not torch.allclose(before[name], after[name])}
         assert differing == fresh
-
-
-def test_a_start_of_another_model_is_refused(planned, make_spec):
-    spec = dataclasses.replace(make_spec(), start=make_spec(width=8))
-    with pytest.raises(UserError, match="starts from a tsn with other options"):
-        planned(spec)
 
 
 def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_spec, store):
@@ -87,13 +86,15 @@ def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_
 
 
 def test_a_failed_run_fails_its_students_alone(go, make_spec, planned, capfd):
-    # Feature KD between unequal widths is refused at the first step.
-    failing = make_spec(teacher=make_spec(width=8), target="feature")
+    # A tenth of 32 clips cannot be divided so finely, which shows at the first selection.
+    teacher = make_spec()
+    method = MethodSpec("adaptive", (teacher,), {"ratio": 0.001}, base=MethodSpec("kd"))
+    failing = dataclasses.replace(make_spec(), method=method)
     orphan = make_spec(teacher=failing)
-    outcome = go(orphan, make_spec())
+    outcome = go(orphan, make_spec(seed=1))
     assert len(outcome.done) == 2
     reasons = [outcome.failed[run.key] for run in planned(orphan)[0]]
-    assert "channels" in reasons[0]
+    assert "adaptive.ratio: 0.001 of 32 samples is none" in reasons[0]
     assert reasons[1].endswith("its teacher failed")
     assert "kdlib: failed" in capfd.readouterr().out
 

@@ -1,11 +1,15 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from kdlib.errors import UserError
+from kdlib.runs.engine import run_all
+from kdlib.runs.spec import MethodSpec, Start
 from kdlib.runs.store import RunStore, run_key
 
 TEXTS = {"spec.json": "{}", "env.json": "{}", "metrics.jsonl": "", "result.json": "{}"}
@@ -13,7 +17,11 @@ TEXTS = {"spec.json": "{}", "env.json": "{}", "metrics.jsonl": "", "result.json"
 
 def write(store, key="abc"):
     return store.write(
-        key, texts=TEXTS, traces={"labels": np.arange(3)}, student={"w": torch.ones(2)}
+        key,
+        texts=TEXTS,
+        traces={"labels": np.arange(3)},
+        student={"w": torch.ones(2)},
+        own={"theta": torch.ones(1)},
     )
 
 
@@ -25,7 +33,10 @@ def test_what_is_written_is_found(store):
     assert store.find("other") is None
 
 
-@pytest.mark.parametrize("name", ["result.json", "student.safetensors", "checksums.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["result.json", "student.safetensors", "own.safetensors", "traces.npz", "checksums.json"],
+)
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
 def test_a_damaged_record_is_set_aside_and_others_are_untouched(store, capsys, name, damage):
     write(store, "bad")
@@ -42,13 +53,15 @@ def test_a_damaged_record_is_set_aside_and_others_are_untouched(store, capsys, n
 def test_a_foreign_checksum_entry_cannot_leave_the_record(store):
     write(store)
     sums = store.root / "runs" / "abc" / "checksums.json"
-    sums.write_text(json.dumps({**json.loads(sums.read_text()), "../../secret": "0"}))
+    stored = json.loads(sums.read_text())
+    stored["files"]["../../secret"] = "0"
+    sums.write_text(json.dumps(stored))
     assert store.find("abc") is None
 
 
 def test_a_failed_write_leaves_nothing(store):
     with pytest.raises(AttributeError):
-        store.write("abc", texts=TEXTS, traces={}, student={"w": "no tensor"})
+        store.write("abc", texts=TEXTS, traces={}, student={"w": "no tensor"}, own={})
     assert store.find("abc") is None
     assert list((store.root / "temporary").iterdir()) == []
 
@@ -68,7 +81,39 @@ def test_keys_follow_spec_device_data_and_teachers(make_spec):
         run_key(make_spec(), "cpu", {"generated/detail12": "generator 2"}),
         run_key(make_spec(teacher=teacher), "cpu", data),
         run_key(make_spec(teacher=make_spec(seed=1)), "cpu", data),
-        run_key(replace(make_spec(), start=make_spec(seed=1)), "cpu", data),
+        run_key(replace(make_spec(), start=Start(make_spec(seed=1), "backbone")), "cpu", data),
+        run_key(replace(make_spec(), start=Start(make_spec(seed=1))), "cpu", data),
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert run_key(make_spec(), "cuda:1", data) == run_key(make_spec(), "cuda", data)
+
+
+def test_the_record_of_another_key_is_set_aside(store, capsys):
+    """As a copy of another run's folder would be."""
+    write(store, "first")
+    shutil.copytree(store.root / "runs" / "first", store.root / "runs" / "second")
+    assert store.find("second") is None
+    assert "it is the record of first" in capsys.readouterr().err
+    assert store.find("first") is not None
+
+
+def test_a_dangling_link_is_set_aside(store):
+    write(store, "good")
+    (store.root / "runs" / "bad").symlink_to(store.root / "nowhere")
+    assert store.find("bad") is None
+    assert store.find("good") is not None
+
+
+def test_what_is_a_method_s_own_is_loaded_again(store, make_spec, planned, datasets):
+    """A record gives back the projectors of its method, not only the student."""
+    teacher = make_spec()
+    spec = replace(make_spec(teacher=teacher), method=MethodSpec("gkd", (teacher,)))
+    keys = [run.key for run in planned(spec)[0]]
+    run_all(planned(spec)[0], store, datasets, device="cpu", jobs=1)
+    taught, learnt = map(store.find, keys)
+    method = learnt.method([taught])
+    own = load_file(learnt.path / "own.safetensors")
+    assert set(own) == set(method.own_state())
+    assert all(torch.equal(method.own_state()[name], value) for name, value in own.items())
+    assert learnt.result["cost"]["own_parameters"] == sum(v.numel() for v in own.values())
+    assert taught.result["cost"]["own_parameters"] == 0

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+import book.resolution.checks as checks
 import book.resolution.study as study
 from kdlib.errors import UserError
 from kdlib.study.chapter import Chapter, check_roles
@@ -34,7 +35,7 @@ def chapter(tmp_path, monkeypatch):
     monkeypatch.setattr(chapter, "_found", lambda specs: chapter.found)
     for name, one in chapter.studies.items():
         chapter.studies[name] = replace(one, make=lambda records: pd.DataFrame({"n": [100]}))
-    monkeypatch.setattr(study, "saving_is_spatial", lambda chapter: chapter.study("slow"))
+    monkeypatch.setattr(checks, "saving_is_spatial", lambda chapter: chapter.study("slow"))
     monkeypatch.setattr(
         chapter,
         "records",

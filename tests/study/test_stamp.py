@@ -2,16 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
 from kdlib.study.setting import Setting
 from kdlib.study.stamp import artifact_text, chapter_text, data_text
 from kdlib.training.recipe import Recipe
 
 
 def spec(name, *, start=None, teacher=None, seed=0):
-    run = RunSpec(DataSpec(name), ModelSpec("tsn"), Recipe(epochs=1, learning_rate=0.1), seed=seed)
+    run = RunSpec(
+        DataSpec(name, train=8), ModelSpec("tsn"), Recipe(epochs=1, learning_rate=0.1), seed=seed
+    )
     method = MethodSpec("kd", (teacher,)) if teacher else run.method
-    return replace(run, start=start, method=method)
+    return replace(run, start=start and Start(start), method=method)
 
 
 CLIPS, IMAGES = spec("generated/mix12"), spec("generated/image")
