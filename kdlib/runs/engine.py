@@ -88,6 +88,11 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
     return outcome
 
 
+def _path() -> str:
+    """Where this process finds modules, so that workers find a method of one's own too."""
+    return os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
+
+
 class _Worker:
     """A process and the run it is at."""
 
@@ -103,7 +108,7 @@ class _Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
             pass_fds=[far.fileno()],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path()},
         )
         far.close()
         self.connection.send(self.arguments)

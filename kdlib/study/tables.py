@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kdlib import tasks
 from kdlib.analysis.metrics import correct, video_logits
 from kdlib.analysis.statistics import (
     Interval,
@@ -23,13 +24,19 @@ def published(chapter: str, name: str) -> pd.DataFrame:
 
 
 def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:
-    """Video-level top-1 of each record in per cent, (n,); rule: "last" or "chosen" epoch."""
+    """The task's score of each record in per cent, (n,); rule: "last" or "chosen" epoch.
+
+    It is top-1 by video where videos are classified.
+    """
     return np.array([100 * record.result[rule]["score"] for record in records])
 
 
 def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:
-    """Mean top-1 in per cent: a t interval over seeds, or one seed's test-set interval."""
-    if len(records) > 1:
+    """The mean score in per cent with a t interval over seeds.
+
+    One seed of classified videos has the interval of its test set, another task's has none.
+    """
+    if len(records) > 1 or not classifies(records[0]):
         return mean_interval(accuracies(records, rule))
     right = hits(records[0], rule)
     return proportion_interval(int(right.sum()), len(right)).scaled(100)
@@ -38,15 +45,23 @@ def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:
 def gain(
     records: Sequence[RunRecord], baseline: Sequence[RunRecord], rule: str = "last"
 ) -> Interval:
-    """Difference of top-1 to a baseline in points, paired by seed; by test scene for one seed."""
+    """Difference of scores to a baseline in points, paired by seed, with an interval as `accuracy`.
+
+    For one seed of classified videos they are paired by test scene.
+    """
     if seeds(records) != seeds(baseline):
         raise ValueError("records and baseline must have the same seeds in the same order")
-    if len(records) > 1:
+    if len(records) > 1 or not classifies(records[0]):
         return paired_difference(accuracies(records, rule), accuracies(baseline, rule))
     ours, theirs = records[0], baseline[0]
     return paired_bootstrap(
         hits(ours, rule), hits(theirs, rule), groups=ours.traces["groups"], seed=0
     ).scaled(100)
+
+
+def classifies(record: RunRecord) -> bool:
+    """Whether a run is judged by the one class of each video."""
+    return record.spec.data.asked == "classification"
 
 
 def seeds(records: Sequence[RunRecord]) -> list[int]:
@@ -61,11 +76,16 @@ def hits(record: RunRecord, rule: str = "last") -> np.ndarray:
 
 
 def bounds(interval: Interval, *, signed: bool = False, limits: bool = False) -> str:
-    """An interval as table cells show it: "80.4 [73.5, 87.3]"; limits cuts it to 0..100."""
+    """An interval as table cells show it: "80.4 [73.5, 87.3]"; limits cuts it to 0..100.
+
+    Where the data say nothing of the spread, the estimate stands alone.
+    """
     low, high = interval.low, interval.high
     if limits:
         low, high = max(low, 0.0), min(high, 100.0)
-    return f"{interval.estimate:{'+' if signed else ''}.1f} [{low:.1f}, {high:.1f}]"
+    estimate = f"{interval.estimate:{'+' if signed else ''}.1f}"
+    known = np.isfinite([interval.low, interval.high]).all()
+    return f"{estimate} [{low:.1f}, {high:.1f}]" if known else estimate
 
 
 def row(records: Sequence[RunRecord], baseline: Sequence[RunRecord] | None = None) -> dict:
@@ -77,7 +97,7 @@ def row(records: Sequence[RunRecord], baseline: Sequence[RunRecord] | None = Non
     costs = pd.DataFrame([record.result["cost"] for record in records])
     difference = "–" if baseline is None else bounds(gain(records, baseline), signed=True)
     return {
-        "top-1 %": bounds(accuracy(records), limits=True),
+        tasks.load(records[0].spec.data.asked).SCORE: bounds(accuracy(records), limits=True),
         "gain": difference,
         "n": len(records),
         "MMACs": round(float(costs.gmacs.mean() * 1e3), 2),

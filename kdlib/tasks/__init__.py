@@ -21,7 +21,7 @@ Truth = dict[str, Tensor]
 class Task(Protocol):
     """The functions of a task's module.
 
-    KNOWN: what a batch must know beside its labels ("boxes", "flow").
+    KNOWN: what a batch must know beside its labels ("boxes", "flow"). SCORE: heads its column.
     head: a new head on a map of so many channels. answer: the output of a model for a batch, each
     clip a row. loss: of each clip (B,). truth: what outputs are held against, each clip a row.
     judge: numbers by name, "score" among them, higher is better; of outputs and truth the first two
@@ -30,6 +30,7 @@ class Task(Protocol):
     """
 
     KNOWN: tuple[str, ...]
+    SCORE: str
 
     def head(self, channels: int, classes: int) -> nn.Module: ...  # noqa: D102
 

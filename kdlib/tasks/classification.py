@@ -12,6 +12,7 @@ from kdlib.clips.batches import Batch
 from kdlib.models.base import ClassificationHead
 
 KNOWN: tuple[str, ...] = ()
+SCORE = "top-1 %"
 
 
 def head(channels: int, classes: int) -> nn.Module:

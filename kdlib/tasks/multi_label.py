@@ -9,7 +9,9 @@ from kdlib.clips.batches import Batch
 from kdlib.losses.multi_label import multi_label_cross_entropy
 from kdlib.tasks.classification import KNOWN, answer, head, keep, truth
 
-__all__ = ["KNOWN", "answer", "head", "judge", "keep", "loss", "truth"]
+__all__ = ["KNOWN", "SCORE", "answer", "head", "judge", "keep", "loss", "truth"]
+
+SCORE = "mAP %"
 
 
 def loss(output: Tensor, batch: Batch) -> Tensor:

@@ -33,10 +33,7 @@ def test_what_is_written_is_found(store):
     assert store.find("other") is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["result.json", "student.safetensors", "own.safetensors", "traces.npz", "checksums.json"],
-)
+@pytest.mark.parametrize("name", ["result.json", "own.safetensors", "traces.npz", "checksums.json"])
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
 def test_a_damaged_record_is_set_aside_and_others_are_untouched(store, capsys, name, damage):
     write(store, "bad")

@@ -132,11 +132,11 @@ def _render(spec: GeneratedSpec, split: str, index: np.ndarray, truth: bool) -> 
     return Rendered(clips, torch.from_numpy(label), torch.from_numpy(group), factors, **known)
 
 
-def videos(spec: GeneratedSpec, split: str, count: int) -> Videos:
-    """The first `count` clips of a split, in memory."""
+def videos(spec: GeneratedSpec, split: str, count: int, *, flow: bool = False) -> Videos:
+    """The first `count` clips of a split, in memory; with their true flow if it is asked for."""
     if count < 1:
         raise UserError(f"count: {count} is out of range; ask for at least 1 clip.")
-    rendered = render(spec, split, np.arange(count))
+    rendered = render(spec, split, np.arange(count), truth=flow)
     frames = rendered.clips.numpy().reshape(-1, spec.size, spec.size, 3)
     return Videos(
         frames=frames,
@@ -146,4 +146,11 @@ def videos(spec: GeneratedSpec, split: str, count: int) -> Videos:
         groups=rendered.groups.numpy(),
         classes=class_names(spec.task),
         factors=rendered.factors,
+        flow=_by_frame(rendered.flow) if rendered.flow is not None else None,
     )
+
+
+def _by_frame(flow: Tensor) -> np.ndarray:
+    """Flow (N, T-1, 2, H, W) as float16 (N * T, 2, H, W); 0 from the last frame of a clip on."""
+    padded = torch.cat([flow, torch.zeros_like(flow[:, :1])], dim=1)
+    return padded.flatten(0, 1).to(torch.float16).numpy()

@@ -3,7 +3,8 @@
     <root>/<key>/
         frames.npy    uint8 frames
         known.npz     labels, groups, factors
-        checks.json   what the folder holds, which <key> is a hash of, and the CRC-32 of both files
+        flow.npy      float16 flow, where it is asked for
+        checks.json   what the folder holds, which <key> is a hash of, and the CRC-32 of the files
 
 A folder that is damaged in any way is made again, never read. CRC-32 is the fastest check there is
 (measured on 100 MB: 24 ms, SHA-256 55 ms, BLAKE2b 106 ms; where a processor has no instructions for
@@ -37,8 +38,11 @@ _intact: set[tuple] = set()
 def stored_videos(
     root: Path, spec: GeneratedSpec, split: str, count: int, *, flow: bool = False
 ) -> Videos:
-    """The first `count` clips of a split, memory-mapped from below `root`, made if need be."""
-    text = f"{_FORMAT} {GENERATOR_VERSION} {spec} {split} {count}"
+    """The first `count` clips of a split, memory-mapped from below `root`, made if need be.
+
+    flow: whether their true flow is kept with them.
+    """
+    text = f"{_FORMAT} {GENERATOR_VERSION} {spec} {split} {count}" + " with flow" * flow
     path = root / _key(text)
     if not damaged(path):
         try:
@@ -50,7 +54,7 @@ def stored_videos(
         if faults := damaged(path):
             if path.exists():
                 note(f"cache {path}: {', '.join(faults)} missing or damaged; made again")
-            _write(path, text, videos(spec, split, count))
+            _write(path, text, videos(spec, split, count, flow=flow))
         return _read(path)
 
 
@@ -58,12 +62,14 @@ def damaged(folder: Path) -> list[str]:
     """The files of a cache that are missing or not as they were written; none if it is intact."""
     try:
         checks = json.loads((folder / "checks.json").read_bytes())
-        sums = {name: checks["crc32"][name] for name in _FILES}
+        sums = dict(checks["crc32"])
+        if not sums.keys() >= set(_FILES):
+            return ["checks.json"]
         if _key(str(checks["of"])) != folder.name:
             return ["checks.json"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ["checks.json"]
-    return [name for name in _FILES if not _is_intact(folder / name, sums[name])]
+    return [name for name in sums if not _is_intact(folder / name, sums[name])]
 
 
 def _key(text: str) -> str:
@@ -107,7 +113,10 @@ def _write(path: Path, text: str, made: Videos) -> None:
             classes=np.array(made.classes),
             **known,  # type: ignore[arg-type]
         )
-        checks = {"of": text, "crc32": {name: _crc32(new / name) for name in _FILES}}
+        if made.flow is not None:
+            np.save(new / "flow.npy", made.flow)
+        sums = {file.name: _crc32(file) for file in sorted(new.iterdir())}
+        checks = {"of": text, "crc32": sums}
         (new / "checks.json").write_text(json.dumps(checks, indent=1))
         if path.exists():
             # Moved and not written to: what other processes have mapped of it stays as it is.
@@ -128,4 +137,5 @@ def _read(path: Path) -> Videos:
         arrays["groups"],
         tuple(arrays["classes"].tolist()),
         {n.removeprefix("factor_"): a for n, a in arrays.items() if n.startswith("factor_")},
+        np.load(path / "flow.npy", mmap_mode="r") if (path / "flow.npy").exists() else None,
     )
