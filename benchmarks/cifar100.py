@@ -30,7 +30,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     setting = Setting(data=str(options.data_root), store=options.store)
     spec = RunSpec(
-        DataSpec("cifar100", frames=1, size=32, crop="shift", flip=True),
+        DataSpec("cifar100", frames=1, size=32, crop="shift"),
         ModelSpec("resnet_cifar", {"depth": options.depth}),
         Recipe(
             epochs=options.epochs,

@@ -17,10 +17,8 @@ import pandas as pd
 import torch
 
 from book.resolution.runs import Runs
-from kdlib import models
 from kdlib.clips.batches import training_batches
-from kdlib.models.base import VideoModel
-from kdlib.runs.execute import build_method, clip_source
+from kdlib.runs.build import clip_source, method_of, model_of
 from kdlib.runs.spec import RunSpec
 from kdlib.study.setting import Setting
 from kdlib.training.loop import fit
@@ -31,10 +29,8 @@ def shares(spec: RunSpec, setting: Setting, epochs: int) -> dict[str, object]:
     videos = setting.datasets.load(spec.data)["train"]
     source = clip_source(videos, spec.data, "train")
 
-    def model(of: RunSpec) -> VideoModel:
-        return models.build(of.model.name, len(videos.classes), **of.model.options)
-
-    method = build_method(spec, model(spec), [model(teacher) for teacher in spec.method.teachers])
+    student, *teachers = (model_of(s, len(videos.classes)) for s in (spec, *spec.method.teachers))
+    method = method_of(spec.method, student, teachers)
     recipe = replace(spec.recipe, epochs=epochs, warmup_epochs=0)
     history = fit(method, source, recipe, seed=0)
     reading = []
@@ -47,7 +43,7 @@ def shares(spec: RunSpec, setting: Setting, epochs: int) -> dict[str, object]:
         reading.append(time.perf_counter() - started)
     training = min(row["seconds"] for row in history.epochs)
     return {
-        "run": f"{spec.method.name} {spec.method.options}",
+        "run": spec.method.title,
         "s an epoch": round(training, 2),
         "s reading": round(min(reading), 2),
         "share": f"{min(reading) / training:.0%}",

@@ -1,45 +1,88 @@
-"""How long runs take: what a run, a step and a multiply-accumulate cost on this machine."""
+"""How long runs take: what a run, an operation and a multiply-accumulate cost on this machine."""
 
+import time
 from dataclasses import dataclass
+from statistics import median
 
-from kdlib.clips.batches import batches_per_epoch
-from kdlib.data import manifest
-from kdlib.runs.rehearsal import rehearse
-from kdlib.runs.spec import DataSpec, RunSpec
+import torch
+
+from kdlib import models
+from kdlib.runs.size import Size, size
+from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
+
+# Of a run, of an operation and of a multiply-accumulate: fitted to the 861 runs of the resolution
+# and adaptive chapters at `smoke` and `laptop`, in processor seconds of the machine whose
+# `reference_step` is as below.
+_RUN, _CALL, _MAC = 0.2, 1.15e-5, 6.7e-11
+_REFERENCE_STEP = 0.0065
+_FASTER = {"cpu": 1.0, "cuda": 40.0}  # multiply-accumulates a second against a core; not measured
+_ALIKE, _ENOUGH = 4.0, 3
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a run, of a batch that passes through it, and of a multiply-accumulate."""
+    """How fast a machine is: its finished runs, and what to say where none is like a planned one.
 
-    run: float
-    batch: float
-    mac: float
+    device: "cpu" or "cuda". speed: seconds here for a second of the reference. records: of each
+    finished run the model, the seconds on the reference, and the seconds it took.
+    """
+
+    device: str
+    speed: float
+    records: tuple[tuple[str, float, float], ...] = ()
 
     def seconds(self, spec: RunSpec) -> float:
-        """About how long a run takes."""
-        batches, macs = size(spec)
-        return self.run + self.batch * batches + self.mac * macs
+        """About how long a run takes in one worker."""
+        return self.expect(spec.model.name, size(spec))
+
+    def expect(self, model: str, size: Size) -> float:
+        """Seconds of a run of this size.
+
+        By the median of finished runs of like size, of the same model if there are enough.
+        """
+        expected = on_reference(size, self.device)
+        alike = [r for r in self.records if 1 / _ALIKE < r[1] / expected < _ALIKE]
+        same = [r for r in alike if r[0] == model]
+        chosen = next((group for group in (same, alike) if len(group) >= _ENOUGH), [])
+        speed = median(took / planned for _, planned, took in chosen) if chosen else self.speed
+        return expected * speed
 
 
-def size(spec: RunSpec) -> tuple[float, float]:
-    """How many batches pass through a run, and its multiply-accumulates."""
-    work, videos, epochs = rehearse(spec), training_videos(spec.data), spec.recipe.epochs
-    trained = epochs * batches_per_epoch(round(work.trained * videos), spec.recipe.batch_size)
-    return trained, epochs * videos * work.epoch
-
-
-def training_videos(data: DataSpec) -> int:
-    """Training videos of a data set: as many as asked for, or as the manifest says."""
-    if data.generated:
-        return data.train
-    splits = manifest.load(data.name).splits
-    counts = splits.get(data.split or next(iter(splits), ""), {})
-    count = counts.get("train", 1000)
-    return min(data.train or count, count)
+def on_reference(size: Size, device: str) -> float:
+    """Seconds on the reference machine."""
+    return _RUN + _CALL * size.calls + _MAC * size.macs / _FASTER[device]
 
 
 def pace(store: RunStore, device: str) -> Pace:
-    """The pace of this machine."""
-    return Pace(1.0, 0.005, 1 / 8e9)
+    """The pace of this machine, by the runs in its store and one small step done now."""
+    kind, found = device.split(":")[0], []
+    for path in (store.root / "runs").glob("*"):
+        if (record := store.find(path.name)) and record.environment["device_type"] == kind:
+            cost = record.result["cost"]
+            expected = on_reference(Size(cost["calls"], cost["macs"]), kind)
+            found.append(
+                (
+                    record.spec.model.name,
+                    expected,
+                    cost["cpu_seconds" if kind == "cpu" else "seconds"],
+                )
+            )
+    return Pace(kind, reference_step() / _REFERENCE_STEP if kind == "cpu" else 1.0, tuple(found))
+
+
+def reference_step(tries: int = 11) -> float:
+    """Seconds of one training step of a small network on one thread, the median of a few."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng([]):
+            network, clips = models.build("c3d", 12, width=16), torch.rand(8, 3, 4, 32, 32)
+        taken = []
+        for _ in range(tries):
+            started = time.thread_time()
+            network(clips).square().sum().backward()
+            taken.append(time.thread_time() - started)
+        return median(taken)
+    finally:
+        torch.set_num_threads(threads)

@@ -22,6 +22,7 @@ from kdlib.models.base import VideoModel
 from kdlib.models.cost import parameters
 from kdlib.runs.build import clip_source, method_of, model_of
 from kdlib.runs.rehearsal import rehearse
+from kdlib.runs.size import size
 from kdlib.runs.spec import RunSpec, Start
 from kdlib.runs.store import RunRecord, RunStore
 from kdlib.training.evaluate import predict
@@ -158,12 +159,15 @@ def sizes(method: Method, spec: RunSpec) -> tuple[int, int, int]:
 
 
 def cost(method: Method, spec: RunSpec) -> dict[str, float]:
-    """Parameters of the student and of what is trained beside it, and billions of
-    multiply-accumulates of one clip at test time."""
+    """Parameters of the student and of what is trained beside it, billions of
+    multiply-accumulates of one clip at test time, and the size of the whole run."""
+    whole = size(spec)
     return {
+        "calls": whole.calls,
+        "macs": whole.macs,
         "parameters": parameters(method.student),
         "own_parameters": method.own_parameters(),
-        "gmacs": rehearse(spec).evaluation / 1e9,
+        "gmacs": rehearse(spec).evaluation.macs / 1e9,
     }
 
 

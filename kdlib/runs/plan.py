@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from kdlib.runs.estimate import Pace, pace, training_videos  # noqa: F401
+from kdlib.runs.estimate import Pace, pace
 from kdlib.runs.rehearsal import rehearse
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore, run_key

@@ -28,24 +28,30 @@ _RECIPE = Recipe(epochs=1, learning_rate=1.0)
 
 
 @dataclass(frozen=True)
-class Work:
-    """Multiply-accumulates of a clip: in a training step with its backward pass, teachers included;
-    looked at before an epoch; evaluated at test time. trained, looked: shares of the training
-    clips that an epoch trains on and looks at.
+class Load:
+    """What a batch asks of a machine.
 
-    Convolutions, linear layers and the products of attention are counted, as in `models.cost`.
+    macs: multiply-accumulates a clip, of convolutions, linear layers and the products of attention,
+    as in `models.cost`. calls: tensor operations, however large the batch.
     """
 
-    step: float
-    look: float
-    evaluation: float
+    macs: float = 0.0
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run asks for: a training step with its backward pass, teachers included; a batch
+    looked at before an epoch; a batch at test time.
+
+    trained, looked: shares of the training clips that an epoch trains on and looks at.
+    """
+
+    step: Load
+    look: Load
+    evaluation: Load
     trained: float
     looked: float
-
-    @property
-    def epoch(self) -> float:
-        """Of a training epoch, for each training clip."""
-        return self.trained * self.step + self.looked * self.look
 
 
 def rehearse(spec: RunSpec) -> Work:
@@ -58,8 +64,7 @@ def rehearse(spec: RunSpec) -> Work:
         _check_data(spec.data)
         _check_start(spec)
         made = _made(_json(_seedless(spec)))
-        step, look, evaluation = _macs(_json(_bare(spec)))
-        return Work(step, look, evaluation, *made.shares())
+        return Work(*_loads(_json(_bare(spec))), *made.shares())
 
 
 def _json(spec: RunSpec) -> str:
@@ -111,8 +116,8 @@ def _network(supervised: str, role: int) -> VideoModel:
 
 
 @cache
-def _macs(bare: str) -> tuple[float, float, float]:
-    """Multiply-accumulates a clip of a step, a look and an evaluation."""
+def _loads(bare: str) -> tuple[Load, Load, Load]:
+    """Of a step, a look and an evaluation."""
     spec = parse(RunSpec, json.loads(bare))
     made = _made(bare)
     # Small networks are computed, which is three times as fast as passing on shapes alone.
@@ -137,17 +142,22 @@ class _Counter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops = 0
+        self.flops = self.calls = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         out = func(*args, **(kwargs or {}))
+        self.calls += 1
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=out)
         return out
 
+    def load(self, clips: int) -> Load:
+        """Of a batch of so many clips."""
+        return Load(self.flops / 2 / clips, self.calls)
 
-def _count(method: Method, data: DataSpec) -> tuple[float, float, float]:
+
+def _count(method: Method, data: DataSpec) -> tuple[Load, Load, Load]:
     method.train()
     with _Counter() as step:
         # The second epoch, since the first may lack what later ones have.
@@ -164,8 +174,7 @@ def _count(method: Method, data: DataSpec) -> tuple[float, float, float]:
             raise UserError("data.test: this method is judged on test clips; ask for some")
         else:
             method.task.truth(batch)
-    whole, looking, evaluating = (c.flops / 2 for c in (step, look, evaluation))
-    return whole / _CLIPS, looking, evaluating
+    return step.load(_CLIPS), look.load(1), evaluation.load(1)
 
 
 def _batch(data: DataSpec, size: int) -> Batch:

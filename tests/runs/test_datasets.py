@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdlib.runs.datasets import Datasets
-from kdlib.runs.estimate import training_videos
+from kdlib.runs.size import videos
 from kdlib.runs.spec import DataSpec
 
 
@@ -20,4 +20,4 @@ def test_a_real_set_brings_all_its_videos_or_as_many_as_are_asked_for(small_set)
 @pytest.mark.usefixtures("small_set")
 @pytest.mark.parametrize(("asked", "planned"), [(0, 12), (4, 4), (100, 12)])
 def test_the_plan_counts_the_videos_that_are_taken(asked, planned):
-    assert training_videos(DataSpec("mine", train=asked)) == planned
+    assert videos(DataSpec("mine", train=asked), "train") == planned
