@@ -11,7 +11,7 @@ export KDLIB_GIVEN := $(filter-out PYTHON,$(GIVEN))
 # Under their own names make would export them expanded.
 unexport PYTHON $(SETTINGS) $(GIVEN)
 
-.PHONY: help setup reproduce plan run status data test lab clean
+.PHONY: help setup reproduce plan run status data test test-fast lab clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -22,6 +22,7 @@ help:  ## this list
 	@echo "make data        get, verify and prepare DATASET; without it, the list of data sets"
 	@echo "make lab         JupyterLab on the book"
 	@echo "make test        all tests"
+	@echo "make test-fast   those that take seconds"
 	@echo "make setup       install into .venv; every command does it first if it is needed"
 	@echo "make clean       remove results; records and caches stay in .kdlib"
 	@echo
@@ -34,6 +35,9 @@ reproduce plan run status data: setup
 
 test: setup
 	@.venv/bin/python -m pytest -n 2
+
+test-fast: setup
+	@.venv/bin/python -m pytest -n 2 -m "not slow"
 
 lab: setup
 	@.venv/bin/python -m jupyterlab --notebook-dir book

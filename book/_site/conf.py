@@ -1,7 +1,11 @@
 """Sphinx settings of the book. `kdlib.press.site` copies it beside the pages, adds the rest."""
 
+import contextlib
 import json
 from pathlib import Path
+from typing import get_type_hints
+
+from kdlib.press.library import restructured
 
 extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
 exclude_patterns = ["_static"]
@@ -12,6 +16,16 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["alert", "amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+# The pages of kdlib's API, where this copy of the book has them.
+LIBRARY = (Path(__file__).parent / "library").is_dir()
+if LIBRARY:
+    extensions.append("sphinx.ext.autodoc")
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 90
+add_module_names = False
 
 # Nothing is loaded from a network: MathJax is one local file, and there are no web fonts.
 mathjax_path = "mathjax.js"
@@ -48,6 +62,26 @@ def stamp(app, page, template, context, doctree):
         context["theme_announcement"] = STAMPS[chapter]
 
 
+def docstring(app, what, name, obj, options, lines):
+    """kdlib's plain docstrings as Sphinx reads them."""
+    lines[:] = restructured(lines)
+
+
+def hints(app, obj, bound):
+    """Types without the ranges that options are checked for; the docstrings say these."""
+    with contextlib.suppress(AttributeError, NameError, TypeError):
+        obj.__annotations__.update(get_type_hints(obj))
+
+
+def skipped(app, what, name, obj, skip, options):
+    """Leave out what Python itself says of a named tuple's fields."""
+    return True if (obj.__doc__ or "").startswith("Alias for field number") else skip
+
+
 def setup(app):
-    """Connect it."""
+    """Connect them."""
     app.connect("html-page-context", stamp)
+    if LIBRARY:
+        app.connect("autodoc-process-docstring", docstring)
+        app.connect("autodoc-before-process-signature", hints)
+        app.connect("autodoc-skip-member", skipped)

@@ -6,9 +6,7 @@ from torch import Tensor
 from kdlib.losses.kd import Reduction, at_least_float32, reduce_batch
 
 
-def multi_label_cross_entropy(
-    logits: Tensor, targets: Tensor, *, reduction: Reduction = "mean"
-) -> Tensor:
+def multi_label_loss(logits: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Softmax cross entropy with multi-hot targets: -sum_k y_k * log softmax(logits)_k.
 
     logits: (B, K). targets: (B, K), 1 for each label of the clip and 0 elsewhere (or soft labels).
@@ -28,3 +26,6 @@ def multi_label_cross_entropy(
     logits = at_least_float32(logits)
     per_sample = F.cross_entropy(logits, targets.to(logits.dtype), reduction="none")
     return reduce_batch(per_sample, reduction)
+
+
+multi_label_cross_entropy = multi_label_loss  # its former name

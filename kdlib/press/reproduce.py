@@ -78,8 +78,9 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
             if chapter.claims_name in made:
                 claims[chapter.name] = claims_of(chapter)
             # Of a book of which nothing is new only the whole is looked at, once.
-            if done.count or chapter is chapters[-1]:
-                summary.page = build_book(chapters, executed, claims)
+            last = chapter is chapters[-1]
+            if done.count or last:
+                summary.page = build_book(chapters, executed, claims, with_library=last)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -88,8 +89,10 @@ def build_book(
     chapters: Sequence[Chapter],
     executed: dict[str, list[Path]],
     claims: dict[str, list[dict[str, Any]]],
+    *,
+    with_library: bool,
 ) -> Path:
-    """The site of what is done so far."""
+    """The site of what is done so far; the pages of the library take longest, and come last."""
     setting = chapters[0].setting
     stamps = {
         chapter.name: stamp.chapter_text(setting, chapter.specs())
@@ -104,6 +107,7 @@ def build_book(
         stamp=setting.stamp,
         stamps=stamps,
         extra_pages={"verdicts": verdicts_page(claims, stamps)},
+        with_library=with_library,
     )
 
 

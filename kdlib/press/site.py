@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from kdlib.press import library
 from kdlib.study.seal import seal, unseal
 
 IMAGES = {".png", ".svg", ".jpg", ".gif", ".webp"}
@@ -39,20 +40,23 @@ def build(
     stamp: str,
     stamps: Mapping[str, str] | None = None,
     extra_pages: Mapping[str, str] | None = None,
+    with_library: bool = False,
     strict: bool = False,
 ) -> Path:
     """Build the book into the folder `output` and return its `index.html`.
 
     `executed` has, for each chapter, the executed notebooks in reading order (a `*.failed.ipynb`
     gets a page too). `stamp` is the line on top of every page that says where the numbers are from.
-    `extra_pages` are generated pages, {name: markdown}, listed before the chapters. The new site
-    replaces the old one only when it is whole; with unchanged content nothing is done. Warnings of
-    Sphinx go to stderr; `strict` makes them errors. Raises `SiteFailed`.
+    `extra_pages` are generated pages, {name: markdown}, listed before the chapters. `with_library`
+    adds the pages of kdlib's API after them, which takes about 20 seconds. The new site replaces
+    the old one only when it is whole; with unchanged content nothing is done. Warnings of Sphinx go
+    to stderr; `strict` makes them errors. Raises `SiteFailed`.
     """
-    files = dict(_sources(book, executed, extra_pages or {}))
+    api = library.pages() if with_library else {}
+    files = dict(_sources(book, executed, extra_pages or {}, api))
     escaped = {name: html.escape(text) for name, text in (stamps or {}).items()}
     files["stamps.json"] = json.dumps(escaped).encode()  # which conf.py reads
-    key = _key(files, title, stamp)
+    key = _key(files, title, stamp, library.code() if with_library else "")
     index = output / "index.html"
     sealed = unseal(output / KEY)
     if sealed and sealed.get("key") == key:
@@ -87,7 +91,10 @@ def _order(page: Path) -> float:
 
 
 def _sources(
-    book: Path, executed: Mapping[str, Sequence[Path]], extra_pages: Mapping[str, str]
+    book: Path,
+    executed: Mapping[str, Sequence[Path]],
+    extra_pages: Mapping[str, str],
+    api: Mapping[str, str],
 ) -> Iterator[tuple[str, bytes]]:
     """Every file of Sphinx's source folder: (name, content)."""
     names = ordered(book, (page.parent.name for page in book.glob("[!_.]*/index.md")))
@@ -103,7 +110,10 @@ def _sources(
     landing = (book / "index.md").read_text(encoding="utf-8")
     landing += _toctree(list(extra_pages), caption="Results", hidden=True)
     landing += _toctree([f"{name}/index" for name in names], caption="Chapters", hidden=True)
+    landing += _toctree(list(api), caption="Library", hidden=True)
     yield "index.md", landing.encode()
+    for name, text in api.items():
+        yield f"{name}.rst", text.encode()
     for name, text in extra_pages.items():
         yield f"{name}.md", text.encode()
     for name in names:

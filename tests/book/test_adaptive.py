@@ -44,6 +44,7 @@ def test_every_published_table_is_there_and_whole():
     assert [shapes[n][0] for n in range(6, 16)] == [7, 7, 3, 3, 5, 5, 3, 3, 7, 7]
 
 
+@pytest.mark.slow
 def test_table_3_is_ours_to_the_printed_digits():
     table = sizes.size_table()
     assert len(table) == 16

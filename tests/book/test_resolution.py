@@ -30,6 +30,7 @@ def test_known_cells_of_the_published_results():
     assert len(table) == 5
 
 
+@pytest.mark.slow
 def test_true_size_networks_are_nearly_four_times_cheaper_at_half_the_side():
     table = true_size_table({})
     assert len(table) == 6

@@ -46,6 +46,7 @@ def test_help_teaches(capsys):
         assert word in text
 
 
+@pytest.mark.slow
 def test_plan_and_status_of_an_empty_store(capsys, tmp_path):
     where = [f"STORE={tmp_path / 's'}", f"RESULTS={tmp_path / 'r'}", "PROFILE=smoke"]
     assert cli.main(["plan", *where]) == 0

@@ -42,6 +42,7 @@ def test_internal_batches_do_not_show(monkeypatch):
     assert torch.equal(render(spec, "test", np.arange(50)).clips, whole)
 
 
+@pytest.mark.slow
 def test_another_process_with_two_threads_gives_the_same_bytes():
     code = (
         "import hashlib, numpy, torch; torch.set_num_threads(2)\n"

@@ -103,6 +103,17 @@ def test_what_is_lost_or_edited_is_made_again_and_a_lie_is_not_counted(setting, 
     assert "receipts" not in copy.read_text()
 
 
+def test_only_the_last_book_of_a_reproduction_has_the_library(setting, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(module.site, "build", lambda *a, **k: built.append(k["with_library"]))
+    monkeypatch.setattr(module, "todo", lambda chapters, setting: ([], 0))
+    monkeypatch.setattr(module.notebooks, "warm", lambda modules: None)
+    new = lessons.Executed([], 1)
+    monkeypatch.setattr(lessons, "execute", lambda chapter, made, failed: new)
+    reproduce(["resolution", "adaptive"], setting)
+    assert built == [False, True]
+
+
 def edit(path, old, new):
     text = path.read_text()
     assert old in text

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdlib.losses.crosskd import align
+from kdlib.methods.crosskd import align
 
 
 def test_by_hand():
