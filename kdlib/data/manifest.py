@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -310,6 +311,14 @@ def load(name_or_path: str | os.PathLike) -> Manifest:
             raise unknown("data set", str(name_or_path), known)
     try:
         text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"manifest {path}: {' '.join(str(error).split())}") from error
+    return _parsed(path, text)
+
+
+@lru_cache(64)
+def _parsed(path: Path, text: str) -> Manifest:
+    try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
             raise ValueError("aliases (*name) are not read; write the value out")
         node = yaml.compose(text, Loader=_Loader)
@@ -318,7 +327,7 @@ def load(name_or_path: str | os.PathLike) -> Manifest:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise UserError(f"manifest {path}, line {line}: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"manifest {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"manifest {path}: not a mapping of keys to values")

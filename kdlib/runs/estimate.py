@@ -7,6 +7,7 @@ from statistics import median
 import torch
 
 from kdlib import models
+from kdlib.runs.rehearsal import one_thread
 from kdlib.runs.size import Size, size
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
@@ -73,9 +74,7 @@ def pace(store: RunStore, device: str) -> Pace:
 
 def reference_step(tries: int = 11) -> float:
     """Seconds of one training step of a small network on one thread, the median of a few."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         with torch.random.fork_rng([]):
             network, clips = models.build("c3d", 12, width=16), torch.rand(8, 3, 4, 32, 32)
         taken = []
@@ -84,5 +83,3 @@ def reference_step(tries: int = 11) -> float:
             network(clips).square().sum().backward()
             taken.append(time.thread_time() - started)
         return median(taken)
-    finally:
-        torch.set_num_threads(threads)

@@ -54,17 +54,23 @@ class Work:
     looked: float
 
 
+_rehearsed: dict[str, Work] = {}
+
+
 def rehearse(spec: RunSpec) -> Work:
     """One step, one look and one evaluation of the very method.
 
     UserError, by name, for all that would fail once it trains: options, teachers, classes, widths,
     labels that the task has no use for, what a clip is asked to know and does not.
     """
-    with _named(spec):
-        _check_data(spec.data)
-        _check_start(spec)
-        made = _made(_json(_seedless(spec)))
-        return Work(*_loads(_json(_bare(spec))), *made.shares())
+    if spec.digest not in _rehearsed:
+        with _named(spec):
+            _check_data(spec.data)
+            _check_start(spec)
+            made = _made(_json(_seedless(spec)))
+            loads = _loads(_json(_bare(spec)))
+            _rehearsed[spec.digest] = Work(*loads, *made.shares())
+    return _rehearsed[spec.digest]
 
 
 def _json(spec: RunSpec) -> str:
@@ -122,7 +128,7 @@ def _loads(bare: str) -> tuple[Load, Load, Load]:
     made = _made(bare)
     # Small networks are computed, which is three times as fast as passing on shapes alone.
     small = sum(p.numel() for p in made.parameters()) * spec.data.size**2 < _SMALL
-    with nullcontext() if small else torch.device("meta"):
+    with one_thread(), nullcontext() if small else torch.device("meta"):
         student, *teachers = (
             model_of(part, class_count(part.data)) for part in (spec, *spec.method.teachers)
         )
@@ -228,6 +234,17 @@ def _check_start(spec: RunSpec) -> None:
         class_count(spec.data),
     ):
         raise UserError('start.part: its head is for other classes; take over the "backbone" alone')
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small tensors on one thread of torch: several only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
