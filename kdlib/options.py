@@ -1,9 +1,8 @@
-"""Options by name, checked against the signature of what they are for."""
+"""Options by name, checked against the types that are asked of them."""
 
-import inspect
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,21 +10,18 @@ from kdlib.errors import UserError, unknown
 
 
 def checked(
-    owner: str, make: Callable[..., Any], values: Mapping[str, object], given: int = 0
+    owner: str, hints: Mapping[str, Any], needed: Collection[str], values: Mapping[str, object]
 ) -> dict[str, Any]:
-    """The values as `make` takes them; a list from a file counts as a tuple.
+    """The values as their owner takes them; a list from a file counts as a tuple.
 
-    owner: what the errors call it, such as "method kd". given: how many of the first parameters
-        come from elsewhere and are no options. UserError for an unknown or missing option, or a
-        value of another type than the signature says.
+    owner: what the errors call it, such as "method kd". hints: the type of each option, with its
+        range. UserError for an option that is unknown or needed and missing, or of another type.
     """
-    allowed = dict(list(inspect.signature(make).parameters.items())[given:])
-    hints = get_type_hints(make.__init__ if inspect.isclass(make) else make, include_extras=True)
     for name in values:
-        if name not in allowed:
-            raise unknown(f"option of {owner}", name, allowed)
-    for name, parameter in allowed.items():
-        if parameter.default is parameter.empty and name not in values:
+        if name not in hints:
+            raise unknown(f"option of {owner}", name, hints)
+    for name in needed:
+        if name not in values:
             raise UserError(f"{owner}: its option {name!r} is missing")
     return {name: _checked(f"{owner}.{name}", hints[name], v) for name, v in values.items()}
 

@@ -1,8 +1,8 @@
 """One distillation or pre-training method a file: what happens with a batch.
 
-The file `kdlib/methods/<name>.py` is the method <name>: its one subclass of `Method`. Its options
-are the keyword arguments of the constructor, which takes before them a student and its teachers,
-or the method that it goes around, called `base`. A method of one's own is named "module:Class".
+The file `kdlib/methods/<name>.py` is the method <name>: its one subclass of `Method`. It is made of
+a student and its teachers, or of the method that it goes around, called `base`, and of its options,
+the annotated attributes of the class. A method of one's own is named "module:Class".
 """
 
 import inspect
@@ -15,8 +15,7 @@ from types import ModuleType
 from torch import nn
 
 from kdlib.errors import UserError, unknown
-from kdlib.methods.base import Method
-from kdlib.options import checked
+from kdlib.methods.base import Method, checked_options
 
 _NO_METHODS = ("base", "distillation")
 
@@ -60,8 +59,9 @@ def build(name: str, *parts: object, **options: object) -> Method:
     positional = _positional(made)
     if len(parts) != len(positional):
         raise UserError(f"method {name}: it takes {' and '.join(positional)}, not {_kinds(parts)}")
+    checked_options(made, options)  # none of them may be meant for a part
     make: Callable[..., Method] = made
-    return make(*parts, **checked(f"method {name}", made, options, given=len(positional)))
+    return make(*parts, **options)
 
 
 def goes_around(name: str) -> bool:

@@ -1,9 +1,10 @@
 """What every method is: a student, frozen teachers, and a step on a batch."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +15,7 @@ from kdlib.clips.batches import Batch
 from kdlib.clips.pixels import resize
 from kdlib.errors import UserError
 from kdlib.models.base import VideoModel
+from kdlib.options import checked
 
 Temperature = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -43,29 +45,30 @@ class Epoch(NamedTuple):
 
 
 class Method(nn.Module):
-    """A student, its frozen teachers and the size in pixels at which the student sees the clip.
+    """A student, its frozen teachers and what happens with a batch.
 
-    Subclasses implement `step`; most need no more. Teachers never receive a gradient;
+    Subclasses implement `step`; most need no more. Their options are annotated attributes of the
+    class (`temperature: Temperature = 4.0`), given by name and checked against the annotation; one
+    without a value must be given. Teachers never receive a gradient;
     `teacher_mode` ("eval" or "train") is put back on every call of `train()` or `eval()`, so that
     no outside call can change it.
 
-    cycle: epochs after which the method's work repeats.
+    cycle: epochs after which the method's work repeats. resolution: pixels, square, at which the
+    student sees a clip; None for those of the clip.
     """
 
     teacher_mode = "eval"
     cycle = 1
+    resolution: int | None = None
 
     def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module] = (),
-        *,
-        resolution: int | None = None,
+        self, student: nn.Module, teachers: Sequence[nn.Module] = (), **options: Any
     ) -> None:
         super().__init__()
+        for name, value in checked_options(type(self), options).items():
+            setattr(self, name, value)
         self.student: Any = student
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
-        self.resolution = resolution
         # A plain list, so that the modules are not registered twice.
         self._frozen: list[nn.Module] = []
         self.train()
@@ -160,6 +163,22 @@ class Method(nn.Module):
     def traces(self) -> dict[str, np.ndarray]:
         """What happened in training, for figures: arrays by name."""
         return {}
+
+
+def checked_options(method: type[Method], given: Mapping[str, object]) -> dict[str, Any]:
+    """The given options of a method; UserError for one that it lacks, or of another type or range.
+
+    Options are the annotated attributes of its class and of those between it and `Method`.
+    """
+    needed: dict[str, bool] = {}
+    for made in reversed(method.__mro__):
+        if issubclass(made, Method) and made is not Method:
+            needed |= {name: name not in vars(made) for name in inspect.get_annotations(made)}
+    hints = get_type_hints(method, include_extras=True)
+    package, _, name = method.__module__.rpartition(".")
+    owner = f"method {name if package == 'kdlib.methods' else method.__name__}"
+    wanted = [name for name, is_needed in needed.items() if is_needed]
+    return checked(owner, {name: hints[name] for name in needed}, wanted, given)
 
 
 def _tensors(*modules: nn.Module) -> Iterator[Tensor]:

@@ -1,11 +1,12 @@
 """Cross-head KD (Wang et al. 2024, for detection), as SAKD uses it for classification."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from kdlib.losses.kd import kd_loss
-from kdlib.methods.base import Temperature, Variant, Weight, check_equal
+from kdlib.methods.base import Temperature, Variant, check_equal
 from kdlib.methods.distillation import Distillation, Seen
 
 
@@ -18,19 +19,12 @@ class CrossHeadDistillation(Distillation):
     do under variant="released".
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        temperature: Temperature = 4.0,
-        label_weight: Weight = 0.1,
-        weight: Weight = 0.9,
-        variant: Variant = "paper",
-    ) -> None:
-        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
+    temperature: Temperature = 4.0
+    variant: Variant = "paper"
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
+        super().__init__(student, teachers, **options)
         check_equal("channels", self.student, self.teacher)
-        self.temperature, self.variant = temperature, variant
 
     def distillation(self, seen: Seen) -> Tensor:
         """T^2 KL of each sample between the teacher's logits and the cross-head logits."""

@@ -9,7 +9,6 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.losses.kd import kd_loss
-from kdlib.methods.base import Weight
 from kdlib.methods.distillation import Distillation, Seen
 
 
@@ -33,17 +32,10 @@ class CurriculumTemperatureDistillation(Distillation):
     `rise_epochs` epochs, along half a cosine. The constants are those of its released code.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        label_weight: Weight = 0.1,
-        weight: Weight = 0.9,
-        rise_epochs: PositiveInt = 10,
-    ) -> None:
-        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
-        self.rise_epochs = rise_epochs
+    rise_epochs: PositiveInt = 10
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
+        super().__init__(student, teachers, **options)
         # A vector of one, because weight decay is for matrices.
         self.theta = nn.Parameter(torch.ones(1))
 

@@ -1,7 +1,7 @@
 """Base distillations: a loss that is a mean over samples, so that samples can be weighed (SAKD)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,18 +52,13 @@ class Distillation(Method):
     classes.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        label_weight: Weight = 0.1,
-        weight: Weight = 0.9,
-    ) -> None:
+    label_weight: Weight = 0.1
+    weight: Weight = 0.9
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         check_features(student=student, teacher=only_teacher(teachers))
         check_equal("classes", student, teachers[0])
-        super().__init__(student, teachers)
-        self.label_weight, self.weight = label_weight, weight
+        super().__init__(student, teachers, **options)
 
     def distillation(self, seen: Seen) -> Tensor:
         """The unweighted distillation loss of each sample, (B,)."""

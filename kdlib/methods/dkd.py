@@ -1,8 +1,6 @@
 """Decoupled knowledge distillation (Zhao et al. 2022)."""
 
-from collections.abc import Sequence
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdlib.losses.dkd import dkd_loss
 from kdlib.methods.base import Temperature, Weight
@@ -10,24 +8,16 @@ from kdlib.methods.distillation import Distillation, Seen
 
 
 class DecoupledDistillation(Distillation):
-    """label_weight * CE + alpha * TCKD + beta * NCKD.
+    """label_weight * CE + weight * [alpha * TCKD + beta * NCKD].
 
     The constants are those of SAKD's released code; mdistiller has label_weight 1, alpha 1 and
     beta 8. Its warm-up of the term is left out, as it has no effect in SAKD's code.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        temperature: Temperature = 4.0,
-        label_weight: Weight = 0.1,
-        alpha: Weight = 0.1,
-        beta: Weight = 1.0,
-    ) -> None:
-        super().__init__(student, teachers, label_weight=label_weight, weight=1.0)
-        self.alpha, self.beta, self.temperature = alpha, beta, temperature
+    temperature: Temperature = 4.0
+    weight: Weight = 1.0
+    alpha: Weight = 0.1
+    beta: Weight = 1.0
 
     def distillation(self, seen: Seen) -> Tensor:
         """alpha * TCKD + beta * NCKD of each sample."""

@@ -7,6 +7,7 @@ public either. Here: KD from the teacher, and transport from the student of the 
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,18 +29,11 @@ class DualDistillation(Distillation):
     constants are KD's; self_weight is ours.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        temperature: Temperature = 4.0,
-        label_weight: Weight = 0.1,
-        weight: Weight = 0.9,
-        self_weight: Weight = 1.0,
-    ) -> None:
-        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
-        self.temperature, self.self_weight = temperature, self_weight
+    temperature: Temperature = 4.0
+    self_weight: Weight = 1.0
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
+        super().__init__(student, teachers, **options)
         self.previous = copy.deepcopy(student).requires_grad_(False).eval()
         self._previous_logits: Tensor | None = None
 

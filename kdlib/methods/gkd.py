@@ -6,12 +6,12 @@ of the teacher's pooled features, trained along with the student, who learns wha
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from kdlib.methods.base import Weight
 from kdlib.methods.distillation import Distillation, Seen
 
 
@@ -24,17 +24,11 @@ class GenerativeDistillation(Distillation):
     weights are KD's; the size of the latent vector is ours.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        label_weight: Weight = 0.1,
-        weight: Weight = 0.9,
-        latent: PositiveInt = 32,
-    ) -> None:
-        super().__init__(student, teachers, label_weight=label_weight, weight=weight)
-        channels = self.teacher.channels
+    latent: PositiveInt = 32
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
+        super().__init__(student, teachers, **options)
+        channels, latent = self.teacher.channels, self.latent
         self.projection = nn.Linear(self.student.channels, channels)
         self.encoder = nn.Linear(channels, 2 * latent)
         self.decoder = nn.Sequential(

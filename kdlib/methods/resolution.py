@@ -6,7 +6,7 @@ code, rkd.py and grkd_3d_head.py of its fork of mmaction2.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -33,7 +33,7 @@ class ResolutionDistillation(Method):
 
     target: what is distilled: "feature" (the last stage's map, the student's upsampled to the
         teacher's size), "logit" (class scores after pooling) or "pixel" (class scores by place).
-    weight, temperature: None takes the paper's, or the released code's: for features 100 in both;
+    weight, temperature: by default the paper's, or the released code's: for features 100 in both;
         for pixels 500 at temperature 4 (appendix A.2), in the released code 200 at 2; for logits 1
         at temperature 4, as the paper's value is unknown.
     teacher_batchnorm: "batch" is the paper's unfrozen teacher: train mode without gradients, so
@@ -42,29 +42,19 @@ class ResolutionDistillation(Method):
         teacher in eval mode.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teachers: Sequence[nn.Module],
-        *,
-        resolution: PositiveInt,
-        target: Literal["feature", "logit", "pixel"] = "feature",
-        weight: Weight | None = None,
-        temperature: Temperature | None = None,
-        class_reduction: Literal["mean", "sum"] = "mean",
-        teacher_batchnorm: Literal["batch", "running"] = "batch",
-        variant: Variant = "paper",
-    ) -> None:
+    resolution: PositiveInt
+    target: Literal["feature", "logit", "pixel"] = "feature"
+    weight: Weight = 100.0
+    temperature: Temperature = 4.0
+    class_reduction: Literal["mean", "sum"] = "mean"
+    teacher_batchnorm: Literal["batch", "running"] = "batch"
+    variant: Variant = "paper"
+
+    def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         check_features(student=student, teacher=only_teacher(teachers))
-        check_equal("channels" if target == "feature" else "classes", student, teachers[0])
-        super().__init__(student, teachers, resolution=resolution)
-        paper = variant == "paper"
-        weights = {"feature": 100.0, "pixel": 500.0 if paper else 200.0, "logit": 1.0}
-        self.target, self.class_reduction = target, class_reduction
-        self.weight = weights[target] if weight is None else weight
-        self.temperature = (4.0 if paper else 2.0) if temperature is None else temperature
-        self.teacher_batchnorm = teacher_batchnorm
-        self.teacher_mode = "train" if teacher_batchnorm == "batch" else "eval"
+        super().__init__(student, teachers, **{**_constants(**options), **options})
+        check_equal("channels" if self.target == "feature" else "classes", student, teachers[0])
+        self.teacher_mode = "train" if self.teacher_batchnorm == "batch" else "eval"
         self.train()
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
@@ -95,3 +85,10 @@ class ResolutionDistillation(Method):
             # The mean of all places' scores is the head without its dropout.
             teacher_logits = self.teacher.head.by_place(teacher_map).mean((2, 3, 4))
         return kd_loss(logits, teacher_logits, temperature=self.temperature)
+
+
+def _constants(target: str = "feature", variant: str = "paper", **_: Any) -> dict[str, float]:
+    """The printed weight and temperature for a target."""
+    paper = variant == "paper"
+    weights = {"pixel": 500.0 if paper else 200.0, "logit": 1.0}
+    return {"weight": weights.get(target, 100.0), "temperature": 4.0 if paper else 2.0}

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import get_type_hints
 
 from kdlib.errors import unknown
 from kdlib.models.base import VideoModel
@@ -23,7 +24,9 @@ def build(name: str, classes: int, **options: object) -> VideoModel:
     if name not in _modules() or not hasattr(_module(name), "build"):
         raise unknown("model", name, names())
     make = _module(name).build
-    return make(**checked(f"model {name}", make, {"classes": classes, **options}))
+    hints = get_type_hints(make, include_extras=True)
+    del hints["return"]
+    return make(**checked(f"model {name}", hints, ("classes",), {"classes": classes, **options}))
 
 
 def _modules() -> list[str]:

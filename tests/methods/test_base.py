@@ -1,9 +1,13 @@
+from typing import Annotated, Literal
+
 import pytest
 import torch
+from pydantic import Field
 
 from kdlib import methods
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
+from kdlib.methods.supervised import Supervised
 
 
 class Queue(Method):
@@ -27,7 +31,7 @@ def test_own_state_is_neither_student_nor_teacher(tiny):
 
 @pytest.mark.parametrize(("resolution", "seen"), [(None, 16), (8, 8)])
 def test_the_student_sees_its_resolution(tiny, resolution, seen):
-    method = Method(tiny(), resolution=resolution)
+    method = Supervised(tiny(), resolution=resolution)
     assert method.student_view(torch.zeros(2, 3, 4, 16, 16)).shape == (2, 3, 4, seen, seen)
 
 
@@ -79,3 +83,29 @@ def test_what_is_no_method_is_named(name, message):
 def test_impossible_options_are_named(tiny, options, message):
     with pytest.raises(UserError, match=message):
         methods.build("kd", tiny(), [tiny(1)], **options)
+
+
+class Own(Method):
+    """A method of one's own with an option that must be given."""
+
+    power: Annotated[float, Field(gt=0)]
+    kind: Literal["a", "b"] = "a"
+
+
+class Wider(Own):
+    kind: Literal["a", "b", "c"] = "c"
+    more: int = 1
+
+
+def test_options_are_the_annotated_attributes_of_the_classes(tiny):
+    made = Wider(tiny(), power=2.0, more=3)
+    assert (made.power, made.kind, made.more) == (2.0, "c", 3)
+    for options, message in (
+        ({}, "method Own: its option 'power' is missing"),
+        ({"power": 0.0}, "method Own.power: 0.0"),
+        ({"power": 1.0, "kind": "c"}, "method Own.kind: unknown value 'c'"),
+        ({"power": 1.0, "teacher_mode": "train"}, "unknown value 'teacher_mode'"),
+        ({"power": 1.0, "more": 1}, "unknown value 'more'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Own(tiny(), **options)

@@ -13,9 +13,7 @@ from kdlib.training.recipe import Recipe
 class JitteredBoxes(Method):
     """The task's loss on boxes that are moved by up to `pixels`; predictions are on true ones."""
 
-    def __init__(self, student, teachers=(), *, pixels: float = 1.0):
-        super().__init__(student, teachers)
-        self.pixels = pixels
+    pixels: float = 1.0
 
     def step(self, batch, epoch):
         boxes = batch.known["boxes"]

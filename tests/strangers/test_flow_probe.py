@@ -15,9 +15,12 @@ from kdlib.training.recipe import Recipe
 class FlowProbe(Method):
     """A decoder on an inner map of the student, which itself stays as it is."""
 
-    def __init__(self, student, teachers=(), *, stage: str, channels: int):
-        super().__init__(student, teachers)
-        self.stage, self.decoder = stage, FlowHead(channels)
+    stage: str
+    channels: int
+
+    def __init__(self, student, teachers=(), **options):
+        super().__init__(student, teachers, **options)
+        self.decoder = FlowHead(self.channels)
 
     def predict(self, batch):
         maps = self.student.stages(batch.clips, [self.stage])

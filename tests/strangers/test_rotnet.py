@@ -16,10 +16,11 @@ from kdlib.training.recipe import Recipe
 class RotNet(Method):
     """Which of `rotations` quarter turns was a clip given? (Jing et al. 2018)"""
 
-    def __init__(self, student, teachers=(), *, rotations: int = 4):
-        super().__init__(student, teachers)
-        self.rotations = rotations
-        self.classifier = nn.Linear(student.channels, rotations)
+    rotations: int = 4
+
+    def __init__(self, student, teachers=(), **options):
+        super().__init__(student, teachers, **options)
+        self.classifier = nn.Linear(student.channels, self.rotations)
 
     def step(self, batch, epoch):
         turns = torch.arange(len(batch.clips), device=batch.clips.device) % self.rotations

@@ -7,7 +7,7 @@ paper leaves open, and what was chosen.
 """
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -48,35 +48,27 @@ class AdaptiveDistillation(Method):
         teacher in train mode and one strength a batch.
     """
 
-    def __init__(
-        self,
-        base: Distillation,
-        *,
-        rate: Rate = "polynomial",
-        threshold: Share = 0.5,
-        history: Share = 0.1,
-        ratio: Annotated[float, Field(gt=0, le=1)] = 0.1,
-        interval: PositiveInt = 1,
-        gamma: Share = 0.5,
-        pick: Literal["easy", "hard", "random"] = "easy",
-        supervisor: Literal["both", "teacher", "labels"] = "both",
-        patches: PositiveInt = 4,
-        variant: Variant = "paper",
-        batch: PositiveInt = 48,
-    ) -> None:
+    rate: Rate = "polynomial"
+    threshold: Share = 0.5
+    history: Share = 0.1
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
+    interval: PositiveInt = 1
+    gamma: Share = 0.5
+    pick: Literal["easy", "hard", "random"] = "easy"
+    supervisor: Literal["both", "teacher", "labels"] = "both"
+    patches: PositiveInt = 4
+    variant: Variant = "paper"
+    batch: PositiveInt = 48
+
+    def __init__(self, base: Distillation, **options: Any) -> None:
         if not isinstance(base, Distillation):
             raise UserError(
                 f"method.base: adaptive goes around a base distillation such as kd, "
                 f"not a {type(base).__name__}"
             )
-        super().__init__(base.student, [base.teacher])
-        self.base = base
-        self.rate, self.threshold, self.history = rate, threshold, history
-        self.ratio, self.interval, self.gamma = ratio, interval, gamma
-        self.pick, self.supervisor, self.patches = pick, supervisor, patches
-        self.variant, self.batch = variant, batch
-        self.cycle = interval
-        self.teacher_mode = "train" if variant == "released" else "eval"
+        super().__init__(base.student, [base.teacher], **options)
+        self.base, self.cycle = base, self.interval
+        self.teacher_mode = "train" if self.variant == "released" else "eval"
         # Of all training samples: strength, counts of selections, features; the selected ones; and
         # for figures, a row an evaluation: `evaluated` (its epoch), `was_selected`, `had_strength`.
         self.samples: dict[str, Tensor] = {}
