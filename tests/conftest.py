@@ -1,5 +1,7 @@
 """Tiny data and models that several tests share."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,7 @@ def small_set(tmp_path, monkeypatch):
     """The one real set that has a manifest: 16 images in data/mine, below the folder returned."""
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/mine.yaml").write_text(MANIFEST)
-    (tmp_path / "manifests/generated").symlink_to(manifests.MANIFESTS / "generated")
+    shutil.copytree(manifests.MANIFESTS / "generated", tmp_path / "manifests/generated")
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
     draw = np.random.default_rng(0)
     for part, count in (("train", 6), ("test", 2)):

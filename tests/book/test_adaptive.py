@@ -12,7 +12,7 @@ from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, value
 from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
 from book.adaptive.study import studies
 from kdlib.errors import UserError
-from kdlib.runs.rehearsal import rehearse
+from kdlib.runs.size import size
 from kdlib.study.setting import Setting
 
 
@@ -118,7 +118,7 @@ def test_controls_change_one_thing():
     # Longer than for as many steps, but of no more multiply-accumulates than SAKD.
     in_time = made["KD, time of Ours*"][0]
     assert in_time.recipe.epochs > cut
-    work = [spec.recipe.epochs * rehearse(spec).epoch for spec in (in_time, ours)]
+    work = [size(spec).macs for spec in (in_time, ours)]
     assert work[0] < work[1]
 
 
