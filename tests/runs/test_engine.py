@@ -19,6 +19,8 @@ from kdlib.runs.spec import MethodSpec, Start
 from kdlib.runs.store import run_key
 from kdlib.training.evaluate import predict
 
+pytestmark = pytest.mark.slow  # each waits for workers to import torch
+
 
 @pytest.fixture
 def go(store, datasets, planned):
@@ -162,7 +164,6 @@ def undisturbed(tmp_path_factory):
     return contents(folder / "store")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("who", ["worker", "engine", "interrupt"])
 def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed, who):
     process = start(tmp_path)
@@ -183,7 +184,6 @@ def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed
     assert list((tmp_path / "store" / "checkpoints").glob("*")) == []
 
 
-@pytest.mark.slow
 def test_two_engines_on_one_store_train_nothing_twice(tmp_path):
     both = [start(tmp_path), start(tmp_path)]
     results = [process.communicate(timeout=180) for process in both]

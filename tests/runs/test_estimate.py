@@ -68,6 +68,7 @@ def test_the_reference_step_is_short_and_leaves_the_random_numbers_alone():
     assert torch.equal(torch.rand(1), first)
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_its_size_and_the_plan_learns_from_it(
     store, datasets, planned, make_spec
 ):

@@ -101,6 +101,7 @@ def test_a_dangling_link_is_set_aside(store):
     assert store.find("good") is not None
 
 
+@pytest.mark.slow
 def test_what_is_a_method_s_own_is_loaded_again(store, make_spec, planned, datasets):
     """A record gives back the projectors of its method, not only the student."""
     teacher = make_spec()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from kdlib.methods.base import Method, StepOutput
@@ -32,6 +33,7 @@ DETECTOR = RunSpec(
 )
 
 
+@pytest.mark.slow
 def test_a_detector_on_several_actors(trained):
     method = MethodSpec("tests.strangers.test_detector:JitteredBoxes", options={"pixels": 1.0})
     specs = [replace(DETECTOR, method=method, seed=seed) for seed in (0, 1)]

@@ -55,6 +55,7 @@ def probe(classifier):
     )
 
 
+@pytest.mark.slow
 def test_flow_is_read_from_a_frozen_stage(classifier, probe, trained):
     network, found = trained(classifier, probe)
     assert set(found.result["last"]) == {"score", "end_point_error"}

@@ -45,6 +45,7 @@ def pretraining():
     return RunSpec(UNLABELLED, ModelSpec("tsn", {"width": 4}), RECIPE, method)
 
 
+@pytest.mark.slow
 def test_pre_training_and_then_fine_tuning_from_its_backbone(pretraining, trained):
     labelled = replace(UNLABELLED, labels=True, test=12)
     scratch = RunSpec(labelled, pretraining.model, RECIPE)
