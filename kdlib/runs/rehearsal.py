@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from kdlib import tasks
+from kdlib import methods, tasks
 from kdlib.clips.batches import Batch
 from kdlib.data import manifest
 from kdlib.errors import UserError
@@ -64,7 +64,8 @@ def rehearse(spec: RunSpec) -> Work:
     labels that the task has no use for, what a clip is asked to know and does not.
     """
     if spec.digest not in _rehearsed:
-        with _named(spec):
+        # The random numbers of whoever asks go on as if nobody had.
+        with _named(spec), torch.random.fork_rng([]):
             _check_data(spec.data)
             _check_start(spec)
             made = _made(_json(_seedless(spec)))
@@ -90,15 +91,20 @@ def _seedless(spec: RunSpec) -> RunSpec:
 
 def _bare(spec: RunSpec) -> RunSpec:
     """What decides what a step computes: not how many clips there are, nor options that are
-    fractions, such as weights and temperatures."""
+    fractions, such as weights and temperatures, where these have a value of their own."""
 
     def bare(method: MethodSpec) -> MethodSpec:
-        options = {k: v for k, v in method.options.items() if not isinstance(v, float)}
-        return replace(method, options=options, base=bare(method.base) if method.base else None)
+        made = methods.find(method.name)
+        kept = {k: v for k, v in method.options.items() if not _is_fraction(made, k, v)}
+        return replace(method, options=kept, base=bare(method.base) if method.base else None)
 
     spec = _seedless(spec)
     data = replace(spec.data, train=1, validation=0, test=min(spec.data.test, 1))
     return replace(spec, data=data, method=bare(spec.method))
+
+
+def _is_fraction(method: type[Method], option: str, value: object) -> bool:
+    return isinstance(value, float) and hasattr(method, option)
 
 
 @cache

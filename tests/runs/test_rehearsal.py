@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from kdlib.errors import UserError
+from kdlib.methods.supervised import Supervised
 from kdlib.models.cost import cost
 from kdlib.runs.rehearsal import Load, rehearse
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, Start
@@ -128,3 +130,23 @@ def test_true_size_is_rehearsed_without_memory():
     work = rehearse(published()["ResNet student"])
     assert 8.5e9 < work.evaluation.macs < 8.7e9
     assert work.step.macs > 8 * 11e9
+
+
+class Needy(Supervised):
+    """An option that is a fraction and must be given."""
+
+    share: float
+
+
+def test_a_fraction_that_must_be_given_is_kept(make_spec):
+    method = MethodSpec("tests.runs.test_rehearsal:Needy", options={"share": 0.5})
+    work = rehearse(replace(make_spec(), method=method))
+    assert work.step == rehearse(make_spec()).step
+
+
+def test_random_numbers_go_on_as_if_nobody_had_rehearsed(make_spec):
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    rehearse(make_spec(width=6, seed=17))
+    assert torch.equal(torch.rand(2), expected)
