@@ -1,9 +1,14 @@
 """Sphinx settings of the book. `kdlib.press.site` copies it beside the pages, adds the rest."""
 
 import contextlib
+import inspect
 import json
+import re
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import get_type_hints
+
+from sphinx.util.inspect import stringify_signature
 
 from kdlib.press.library import restructured
 
@@ -73,6 +78,24 @@ def hints(app, obj, bound):
         obj.__annotations__.update(get_type_hints(obj))
 
 
+def parameters(app, what, name, obj, settings, signature, returns):
+    """A method's options, annotated attributes of its class, as what it is made with."""
+    from kdlib.methods.base import Method
+
+    given = re.search(r", \*\*\w+: [\w.~]*Any", signature or "")
+    if what != "class" or not given or not issubclass(obj, Method) or obj is Method:
+        return None
+    classes = [c for c in reversed(obj.__mro__) if issubclass(c, Method) and c is not Method]
+    names = dict.fromkeys(name for made in classes for name in inspect.get_annotations(made))
+    hints, kind, none = get_type_hints(obj), Parameter.KEYWORD_ONLY, Parameter.empty
+    options = [
+        Parameter(name, kind, default=getattr(obj, name, none), annotation=hints[name])
+        for name in names
+    ]
+    text = stringify_signature(Signature(options), unqualified_typehints=True)[1:-1]
+    return signature.replace(given[0], f", {text}" if names else ""), returns
+
+
 def skipped(app, what, name, obj, skip, options):
     """Leave out what Python itself says of a named tuple's fields."""
     return True if (obj.__doc__ or "").startswith("Alias for field number") else skip
@@ -84,4 +107,5 @@ def setup(app):
     if LIBRARY:
         app.connect("autodoc-process-docstring", docstring)
         app.connect("autodoc-before-process-signature", hints)
+        app.connect("autodoc-process-signature", parameters)
         app.connect("autodoc-skip-member", skipped)

@@ -76,6 +76,10 @@ def test_the_pages_are_built_without_a_warning(tmp_path):
     assert "<strong>temperature</strong>: above 0" in page
     methods = (folder / "methods.html").read_text()
     assert "FieldInfo" not in methods
+    kd = re.sub(
+        r"<[^>]+>|\s+", "", re.search(r'id="kdlib.methods.kd.Know.*?</dt>', methods, re.S)[0]
+    )
+    assert "*,label_weight:float=0.1,weight:float=0.9,temperature:float=4.0" in kd
     assert "Alias for field" not in methods
     assert 'href="library/losses.html"' in (tmp_path / "site/index.html").read_text()
     for html in folder.glob("*.html"):
