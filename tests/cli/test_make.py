@@ -14,6 +14,9 @@ from kdlib.cli import make
 from kdlib.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+# Without what a make hands to another make, such as the one that runs these tests.
+BARE = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
+
 # In place of the interpreter of the project's own environment: tells how it was called.
 STUB = f"""#!{sys.executable} -SE
 import json, os, sys
@@ -52,9 +55,8 @@ def called(project):
     """Run make; the arguments and the KDLIB_ environment of each call of Python."""
 
     def run(*words, **environment):
-        kept = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
         done = subprocess.run(
-            ["make", *words], cwd=project, env=kept | environment, capture_output=True, check=True
+            ["make", *words], cwd=project, env=BARE | environment, capture_output=True, check=True
         )
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -102,8 +104,9 @@ def test_ways_of_calling_make(called, project):
     assert sorted(words[-1] for words, _ in calls) == ["plan", "run"]
     assert all(make.arguments(environment) == ["SEEDS=3"] for _, environment in calls)
     done = subprocess.run(
-        ["make", "-n", "plan", "DATA=;id"], cwd=project, capture_output=True, text=True, check=True
-    )
+        ["make", "-n", "plan", "DATA=;id"],
+        cwd=project, env=BARE, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert done.stdout == ".venv/bin/python -m kdlib.cli.make plan\n"
 
 
@@ -113,7 +116,7 @@ def test_python_may_lie_in_a_folder_with_a_blank(project):
     python.write_text('#!/bin/sh\necho "called: $1"\nexit 1\n')
     python.chmod(0o755)
     done = subprocess.run(
-        ["make", "plan", f"PYTHON={python}"], cwd=project, capture_output=True, text=True
+        ["make", "plan", f"PYTHON={python}"], cwd=project, env=BARE, capture_output=True, text=True
     )
     assert (
         done.stdout == "called: -c\nkdlib needs Python 3.11 or newer: make PYTHON=python3.12 ...\n"

@@ -158,6 +158,8 @@ def test_an_interrupt_kills_the_kernel(tmp_path):
     write(tmp_path / "a.ipynb", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     call = (
         "from pathlib import Path\nfrom kdlib.press.notebooks import execute\n"
+        # Ignored by whatever was started in the background, tests among them.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
         "    execute(Path('a.ipynb'), Path('b.ipynb'), {}, timeout_s=60, log=Path('log.txt'))\n"
     )
