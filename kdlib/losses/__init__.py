@@ -1,8 +1,7 @@
 """Pure functions on tensors, one loss a file: `from kdlib.losses import kd_loss`.
 
 The file `kdlib/losses/<name>.py` holds `<name>_loss`. It is imported when its loss is first asked
-for, and no other with it. Methods import from the file itself, `from kdlib.losses.kd import
-kd_loss`: the key of a run holds the files that its code names.
+for, and no other with it.
 """
 
 import difflib

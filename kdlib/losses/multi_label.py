@@ -26,6 +26,3 @@ def multi_label_loss(logits: Tensor, targets: Tensor, *, reduction: Reduction = 
     logits = at_least_float32(logits)
     per_sample = F.cross_entropy(logits, targets.to(logits.dtype), reduction="none")
     return reduce_batch(per_sample, reduction)
-
-
-multi_label_cross_entropy = multi_label_loss  # its former name

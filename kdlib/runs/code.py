@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 from collections.abc import Iterable
 from functools import cache
@@ -91,4 +92,20 @@ def _imports(name: str) -> tuple[str, ...]:
             above = inside[: len(inside) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            if base.split(".")[0] == "kdlib" and _is_lazy(base):
+                found += [_owner(base, alias.name) for alias in node.names]
     return tuple(found)
+
+
+@cache
+def _is_lazy(package: str) -> bool:
+    """Whether a package looks for names in its modules as they are asked for."""
+    if _file(package) is None:
+        return False
+    functions = (node for node in _parse(package).body if isinstance(node, ast.FunctionDef))
+    return any(function.name == "__getattr__" for function in functions)
+
+
+def _owner(package: str, name: str) -> str:
+    """The module in which a name of a package is defined."""
+    return getattr(getattr(importlib.import_module(package), name, None), "__module__", package)

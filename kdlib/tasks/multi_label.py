@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kdlib.analysis import metrics
 from kdlib.clips.batches import Batch
-from kdlib.losses.multi_label import multi_label_cross_entropy
+from kdlib.losses.multi_label import multi_label_loss
 from kdlib.tasks.classification import KNOWN, answer, head, keep, truth
 
 __all__ = ["KNOWN", "SCORE", "answer", "head", "judge", "keep", "loss", "truth"]
@@ -16,7 +16,7 @@ SCORE = "mAP %"
 
 def loss(output: Tensor, batch: Batch) -> Tensor:
     """Softmax cross-entropy (B,) of logits (B, K) against multi-hot labels (B, K)."""
-    return multi_label_cross_entropy(output, batch.required_labels, reduction="none")
+    return multi_label_loss(output, batch.required_labels, reduction="none")
 
 
 def judge(outputs: Tensor, truth: dict[str, Tensor]) -> dict[str, Any]:

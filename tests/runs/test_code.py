@@ -11,7 +11,7 @@ from kdlib import methods
 from kdlib.runs import code
 from kdlib.runs.store import modules
 
-CACHED = (code.code_hash, code._file, code._parse, code._tree, code._imports)
+CACHED = (code.code_hash, code._file, code._parse, code._tree, code._imports, code._is_lazy)
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +60,13 @@ def test_code_of_relative_imports_and_of_the_packages_on_the_way_does(package):
     assert package("def g():\n    return 2\n", "inner/deep.py") != plain
     plain = package("from .deep import g\n", "inner/__init__.py")
     assert package("from .deep import g\nx = 1\n", "inner/__init__.py") != plain
+
+
+def test_a_loss_that_a_package_finds_by_name_is_followed_to_its_file(package):
+    package("from kdlib.losses import dkd_loss\n")
+    reached = code.reached(["stranger.main"])
+    assert {"kdlib.losses.dkd", "kdlib.losses.kd"} <= reached
+    assert "kdlib.losses.sinkhorn" not in reached
 
 
 # Trains a teacher, then every method, in processes of their own: what each has loaded at its end.
