@@ -62,12 +62,6 @@ def mean_average_precision(scores: Array, multi_hot: Array) -> float:
     return float(np.mean([average_precision_score(present[:, c], scores[:, c]) for c in classes]))
 
 
-def quality(scores: Array, labels: Array) -> float:
-    """The number a set is judged by, in [0, 1]: top-1 accuracy, or mAP for multi-hot labels."""
-    multi_hot = _numpy(labels).ndim == 2
-    return mean_average_precision(scores, labels) if multi_hot else accuracy(scores, labels)
-
-
 def video_logits(clip_logits: Array) -> np.ndarray:
     """Scores of whole videos: the mean over a video's views of the softmax of the view's logits.
 

@@ -14,7 +14,6 @@ from kdlib.analysis.metrics import (
     correct,
     mean_average_precision,
     per_class_accuracy,
-    quality,
     video_logits,
 )
 
@@ -143,10 +142,3 @@ def test_bad_input_is_refused():
         mean_average_precision(SCORES, np.zeros_like(SCORES))
     with pytest.raises(ValueError, match="at least one sample"):
         accuracy(np.zeros((0, 3)), np.zeros(0, dtype=int))
-
-
-def test_quality_is_top_1_or_map_by_the_shape_of_the_labels():
-    scores = np.array([[0.9, 0.1], [0.4, 0.6]])
-    assert quality(scores, np.array([0, 0])) == 0.5
-    multi_hot = np.array([[1.0, 0.0], [1.0, 1.0]])
-    assert quality(scores, multi_hot) == mean_average_precision(scores, multi_hot)
