@@ -16,10 +16,10 @@ class Oracle(Method):
     """label_weight * CE + weight * KL(posterior || student), with no teacher and no temperature.
 
     The posterior is the true probability of each label given the clip, `Batch.known["posterior"]`,
-    which only a generated set has (`DataSpec.known` names it). It bounds from above what softened
-    logits of a teacher, its estimates, can say of the labels. Menon et al. 2021, "A statistical
-    perspective on distillation", section 3: over draws of the labels the risk on the posterior has
-    the same mean as that on labels, and never a higher variance. The weights are those of `kd`.
+    which only a generated set has (`DataSpec.known` names it): an upper reference for teachers,
+    whose softened logits are estimates of it. Menon et al. 2021, "A statistical perspective on
+    distillation" (there the Bayes teacher): over draws of the labels the risk on the posterior has
+    the mean of that on labels, and never a higher variance. The weights are those of `kd`.
     """
 
     label_weight: Weight = 0.1

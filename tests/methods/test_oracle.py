@@ -73,7 +73,7 @@ def test_on_a_certain_posterior_it_is_training_on_labels(tiny, batch):
 
 
 def test_the_risk_on_posteriors_is_the_mean_of_that_on_drawn_labels(tiny, batch):
-    """Proposition 1 of Menon et al. 2021, by drawing: but for the posterior's own entropy."""
+    """As in Menon et al. 2021, shown by drawing; KL lacks the posterior's own entropy."""
     method = build("oracle", tiny(), [], label_weight=0.0, weight=1.0).eval()
     posterior = batch.known["posterior"]
     output = method.step(batch, 0)
