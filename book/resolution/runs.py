@@ -67,8 +67,11 @@ class Runs:
                 "DATASET: the paper profile trains on real clips; name a set, as DATASET=jhmdb21"
             )
 
-    def data(self, seed: int, sampling: str = "segments") -> DataSpec:
-        """Generated clips differ by seed, real ones only in the order they are drawn."""
+    def data(self, seed: int, sampling: str = "segments", clips: int | None = None) -> DataSpec:
+        """Generated clips differ by seed, real ones only in the order they are drawn.
+
+        clips: how many of the generated training clips; the first ones are the same in every set.
+        """
         scale = self.scale
         if self.real:
             return DataSpec(
@@ -81,7 +84,7 @@ class Runs:
         return DataSpec(
             "generated/detail12",
             seed=seed,
-            train=scale.train,
+            train=clips or scale.train,
             validation=scale.validation,
             test=scale.test,
             frames=scale.frames,
