@@ -7,6 +7,7 @@ clips) is averaged within it first (`cluster_means`).
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -179,14 +180,17 @@ def smallest_effect(error: float, n: int, level: float = LEVEL) -> float:
     error: the standard error of the mean, taken as the true one. From the noncentral t
     distribution; the chance of finding the opposite sign is left out. Infinite for n = 1.
     """
-    if n < 2:
-        return float("inf")
+    return float("inf") if n < 2 else error * _noncentrality(n, level)
+
+
+@cache
+def _noncentrality(n: int, level: float) -> float:
     threshold = float(stats.t.ppf(1 - level / 2, n - 1))
 
     def missing(noncentrality: float) -> float:
         return float(stats.nct.sf(threshold, n - 1, noncentrality)) - POWER
 
-    return error * float(optimize.brentq(missing, 0, 4 * threshold + 4))
+    return float(optimize.brentq(missing, 0, 4 * threshold + 4))
 
 
 def corrected(p_values: Sequence[float]) -> list[float]:
