@@ -127,9 +127,13 @@ def _train_epoch(
     for batch in training_batches(
         training, size, seed=seed, epoch=epoch, device=device, indices=indices
     ):
-        set_rate(optimizer, recipe, epoch + (count + 0.5) / steps)
+        # An optimiser step at the rate of its middle, on the mean of its batches: of the last step
+        # of an epoch there may be fewer.
+        first = count // recipe.accumulate * recipe.accumulate
+        group = min(recipe.accumulate, steps - first)
+        set_rate(optimizer, recipe, epoch + (first + group / 2) / steps)
         output = module.step(batch, epoch)
-        fabric.backward(output.loss / recipe.accumulate)
+        fabric.backward(output.loss / group)
         for name, value in output.parts.items():
             sums[name] = sums[name] + value if name in sums else value
         count, samples = count + 1, samples + len(batch.indices)

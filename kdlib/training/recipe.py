@@ -21,7 +21,8 @@ class Recipe:
         projectors too (0.1 for Video Swin).
     freeze: parts of the student ("backbone", "head") that stay as they start, as for a probe.
     decay_vectors: whether weight decay acts on biases and norms too.
-    accumulate: batches whose gradients are averaged into one optimiser step.
+    accumulate: batches whose gradients are averaged into one optimiser step, at the rate of its
+        middle; the last step of an epoch takes what is left.
     clip_norm: largest norm of the gradient, None for no clipping.
     """
 

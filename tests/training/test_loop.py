@@ -105,6 +105,66 @@ def test_accumulated_batches_give_one_step_of_their_mean(tiny, source):
     assert len(steps) == 1
 
 
+@pytest.fixture
+def gradients(monkeypatch):
+    """The whole gradient, and the rate, of every step that SGD makes."""
+    seen = []
+    original = torch.optim.SGD.step
+
+    def step(self, *args, **kwargs):
+        groups = self.param_groups
+        vectors = [p.grad.flatten() for group in groups for p in group["params"]]
+        seen.append((torch.cat(vectors).clone(), groups[0]["lr"]))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    return seen
+
+
+# So small a rate that the weights are the same at every step.
+STILL = Recipe(
+    epochs=1, learning_rate=1e-12, batch_size=4, optimizer="sgd", momentum=0.0, schedule="cosine"
+)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 6, 16])
+def test_a_step_s_gradient_is_the_mean_over_its_batches_also_of_the_last(
+    tiny, source, gradients, accumulate
+):
+    """Six batches: their own gradients, averaged by hand."""
+    fit(Supervised(tiny()), source, STILL, seed=0)
+    single = [gradient for gradient, _ in gradients]
+    assert len(single) == 6
+    gradients.clear()
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, accumulate=accumulate), seed=0)
+    starts = range(0, 6, accumulate)
+    expected = [torch.stack(single[start : start + accumulate]).mean(0) for start in starts]
+    assert len(gradients) == len(expected)
+    for (found, _), wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_of_several_batches_has_the_rate_of_as_large_a_batch(tiny, source, gradients):
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, batch_size=12), seed=0)
+    large = [rate for _, rate in gradients]
+    gradients.clear()
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, accumulate=3), seed=0)
+    assert [rate for _, rate in gradients] == pytest.approx(large, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_no_step_s_gradient_is_longer_than_clip_norm(tiny, source, gradients, accumulate):
+    recipe = dataclasses.replace(STILL, accumulate=accumulate)
+    fit(Supervised(tiny()), source, recipe, seed=0)
+    free = [gradient for gradient, _ in gradients]
+    gradients.clear()
+    norm = float(min(gradient.norm() for gradient in free)) / 2
+    fit(Supervised(tiny()), source, dataclasses.replace(recipe, clip_norm=norm), seed=0)
+    for (clipped, _), whole in zip(gradients, free, strict=True):
+        assert float(clipped.norm()) == pytest.approx(norm, rel=1e-3)
+        torch.testing.assert_close(clipped / norm, whole / whole.norm(), rtol=1e-3, atol=1e-5)
+
+
 def test_parity_with_a_plain_pytorch_loop(tiny, source):
     method = Supervised(tiny())
     fit(method, source, RECIPE, seed=0)
