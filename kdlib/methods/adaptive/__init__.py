@@ -18,7 +18,13 @@ from torch.nn import functional as F
 from kdlib.clips.batches import Batch
 from kdlib.errors import UserError
 from kdlib.methods.adaptive import released
-from kdlib.methods.adaptive.interruption import Rate, drops, interrupt, interruption_rate
+from kdlib.methods.adaptive.interruption import (
+    Rate,
+    drops,
+    floor_share,
+    interrupt,
+    interruption_rate,
+)
 from kdlib.methods.adaptive.selection import greedy_map
 from kdlib.methods.base import Epoch, Method, StepOutput, Variant
 from kdlib.methods.distillation import Distillation, Terms
@@ -160,7 +166,7 @@ class AdaptiveDistillation(Method):
     def _pick(self, losses: Tensor, rate: float, first: bool) -> Tensor:
         """The paper's strengths and selection."""
         samples = self.samples
-        count = round(self.ratio * len(losses))
+        count = floor_share(self.ratio, len(losses))
         if not count:
             raise UserError(f"adaptive.ratio: {self.ratio} of {len(losses)} samples is none")
         difficulty = scaled(losses * selection_probability(samples["counts"]))
@@ -179,7 +185,7 @@ class AdaptiveDistillation(Method):
         """What the released script does with mini-batches."""
         size = self.batch
         members = torch.arange(len(losses) // size * size).unflatten(0, (-1, size))
-        count = int(self.ratio * len(members))
+        count = floor_share(self.ratio, len(members))
         if not count or len(members) < 2:
             raise UserError(
                 f"adaptive.batch: {self.ratio} of {len(members)} mini-batches of {size} "

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from kdlib.errors import UserError
 
+_ROUNDING = 1e-12
+
 Rate = Literal["polynomial", "linear", "cosine"]
 
 
@@ -19,12 +21,24 @@ def interruption_rate(kind: Rate, epoch: float, epochs: int) -> float:
     share = min(epoch / epochs, 1.0)
     if kind == "polynomial":
         return 1 - (1 - share) ** 0.9
-    return share if kind == "linear" else 0.5 * (1 - math.cos(math.pi * share))
+    # The cosine as a sine, which is exact in the middle: 0 there, so that half way is one half.
+    return share if kind == "linear" else 0.5 * (1 - math.sin(math.pi * (0.5 - share)))
 
 
 def drops(rate: float, threshold: float) -> bool:
-    """Whether a rate means dropped frames; else they are shuffled."""
-    return rate < threshold or (rate == threshold == 1)
+    """Whether a rate means dropped frames; else they are shuffled.
+
+    A rate within rounding of the threshold has reached it.
+    """
+    return rate < threshold - _ROUNDING or (rate == threshold == 1)
+
+
+def floor_share(share: float, count: int) -> int:
+    """floor(share * count), of the numbers that are meant: 0.1 of 30 is 3, 0.29 of 100 is 29.
+
+    Their product in floating point may lie a hair below the integer that it should be.
+    """
+    return math.floor(share * count + _ROUNDING * max(count, 1))
 
 
 def interrupt(
@@ -64,7 +78,7 @@ def _interrupt_parts(
     order = torch.rand(batch, count, generator=generator).argsort(1).to(parts.device)
     if drops(rate, threshold):
         dropped = torch.zeros(batch, count, dtype=torch.bool, device=parts.device)
-        dropped.scatter_(1, order[:, : math.floor(rate * count)], True)
+        dropped.scatter_(1, order[:, : floor_share(rate, count)], True)
         return parts.masked_fill(dropped[:, None, :, None, None], 0)
     half = count // 2
     chosen, rest = order[:, :half], order[:, half:].sort(1).values[:, :half]

@@ -191,6 +191,12 @@ def test_losses_that_are_not_finite_are_named():
     assert scaled(torch.full((3,), 2.0)).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("ratio", "count"), [(0.35, 8), (0.29, 6), (0.999, 23), (0.25, 6)])
+def test_a_share_of_the_samples_is_rounded_down(tiny, source, ratio, count):
+    """Of 24: 8.4, 6.96, 23.976 and 6."""
+    assert len(make(tiny, ratio=ratio).before_epoch(epoch(source))) == count
+
+
 def test_probabilities():
     found = selection_probability(torch.tensor([0, 1, 3]))
     torch.testing.assert_close(found, torch.tensor([1, 1 / 2, 1 / 4]) / 1.75)
