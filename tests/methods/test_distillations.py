@@ -129,7 +129,7 @@ def test_ctkd_starts_at_its_papers_temperature_and_turns_against_the_student(tin
     with torch.no_grad():
         method.teacher.head.fc.weight.mul_(50)  # or the gradient would be lost in rounding
     gradients = []
-    for epoch in (0, 5, 10, 40):
+    for epoch in (0, 4, 9, 40):
         method.zero_grad()
         method.step(batch, epoch).loss.backward()
         gradients.append(float(method.theta.grad))
@@ -138,9 +138,26 @@ def test_ctkd_starts_at_its_papers_temperature_and_turns_against_the_student(tin
     student, teacher = (x.detach() for x in logits(method.train(), batch))
     loss = 0.9 * kd_loss(student, teacher, temperature=1 + 20 * torch.sigmoid(theta))
     loss.backward()
-    assert gradients[0] == 0
+    # Half a cosine at 1, 5 and 10 of 10 epochs: the released code counts from 1.
+    assert gradients[0] == pytest.approx(-0.024472 * float(theta.grad), rel=1e-3)
     assert gradients[1] == pytest.approx(-0.5 * float(theta.grad), rel=1e-3)
     assert gradients[2] == gradients[3] == pytest.approx(-float(theta.grad), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "ratio"), [("sgd", 100.0, 0.024472), ("adamw", 1e-3, 1.0)]
+)
+def test_ctkd_s_rise_scales_the_step_of_sgd_but_not_of_adamw(tiny, source, optimizer, rate, ratio):
+    """How far theta goes in the first step, where the rise takes ten epochs and where one."""
+    moved = []
+    for rise in (10, 1):
+        method = make("ctkd", tiny, rise_epochs=rise)
+        with torch.no_grad():
+            method.teacher.head.fc.weight.mul_(50)
+        recipe = Recipe(epochs=1, learning_rate=rate, batch_size=24, optimizer=optimizer)
+        fit(method, source, recipe, seed=0)
+        moved.append(float(method.theta.detach()) - 1)
+    assert moved[0] / moved[1] == pytest.approx(ratio, rel=0.05)
 
 
 def test_crosskd_goes_through_the_teachers_head_with_gradient(tiny, batch):
