@@ -1,7 +1,9 @@
 import dataclasses
 
+import lightning_fabric
 import pytest
 import torch
+from lightning_fabric.plugins.precision import MixedPrecision
 
 from kdlib import tasks
 from kdlib.errors import UserError
@@ -69,6 +71,46 @@ def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path, stop_af
         row["validation_score"] for row in whole.epochs
     ]
     assert not file.exists()
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_in_half_precision_the_scale_of_gradients_goes_on_too(
+    tiny, source, tmp_path, monkeypatch, stop_after
+):
+    """A scale that starts at 4 and doubles at every second step; float16 is a GPU's, so on a CPU
+    the scaler of float16 goes with bfloat16."""
+    scales = []
+
+    class Quick(torch.amp.GradScaler):
+        def update(self, *args, **kwargs):
+            super().update(*args, **kwargs)
+            scales.append(self.get_scale())
+
+    original = lightning_fabric.Fabric
+
+    def scaled(accelerator, devices, precision):
+        plugin = MixedPrecision("bf16-mixed", "cpu")
+        plugin.scaler = Quick("cpu", init_scale=4.0, growth_interval=2)
+        return original(accelerator=accelerator, devices=devices, plugins=[plugin])
+
+    monkeypatch.setattr(lightning_fabric, "Fabric", scaled)
+    straight = Supervised(tiny())
+    fit(straight, source, RECIPE, seed=0)
+    whole = scales.copy()
+    assert whole[:4] == [4.0, 8.0, 8.0, 16.0]
+
+    def interrupt(epoch):
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+
+    scales.clear()
+    where = {"checkpoint": tmp_path / "checkpoint.pt", "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(Supervised(tiny()), source, RECIPE, seed=0, progress=interrupt, **where)
+    resumed = Supervised(tiny())
+    fit(resumed, source, RECIPE, seed=0, **where)
+    assert scales == whole
+    assert same(state(straight), state(resumed))
 
 
 class Watched(Supervised):
