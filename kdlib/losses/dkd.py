@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from kdlib.losses.kd import Reduction, at_least_float32, kd_loss, reduce_batch
 
+
 def target_class_kd(
     student_logits: Tensor,
     teacher_logits: Tensor,

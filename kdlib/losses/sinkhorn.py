@@ -37,32 +37,28 @@ def sinkhorn_loss(
     with torch.no_grad():
         cost = cost.double()
         log_q = torch.log_softmax(target_logits.double() / temperature, dim=-1)
-        u, v = _potentials(log_p, log_q, cost / regularization, tolerance, iterations)
-        # The plan, divided by the roots of its marginals: no small number is divided by.
-        scaled = (u - log_p / 2)[:, :, None] - cost / regularization + (v - log_q / 2)[:, None, :]
-        scaled = scaled.exp()
-        p, q = (log_p / 2).exp(), (log_q / 2).exp()
-        moved = ((scaled * cost) @ q[:, :, None])[:, :, 0]
-        value = (p * moved).sum(1)
-        slope = p * _slope(scaled, cost, p, moved)
-    # The value, with its gradient by log p.
-    per_sample = value + (slope * (log_p - log_p.detach())).sum(1)
+        kernel = torch.exp(-cost / regularization)
+        if not cost.is_meta and float(cost.max()) > _LARGEST * regularization:
+            raise ValueError(f"cost: at most {_LARGEST:.0f} times the regularization")
+        u, v = _potentials(log_p, log_q, kernel, tolerance, iterations)
+        per_sample = torch.exp(u + _log_product(v, (kernel * cost).T)).sum(1)
+    if log_p.requires_grad:
+        slope = _slope(log_p.detach(), log_q, u, v, cost, regularization)
+        # Nothing is added but the gradient.
+        per_sample = per_sample + (slope * (log_p - log_p.detach())).sum(1)
     dtype = torch.promote_types(student_logits.dtype, torch.float32)
     return reduce_batch(per_sample.to(dtype), reduction)
 
 
 def _potentials(
-    log_p: Tensor, log_q: Tensor, cost: Tensor, tolerance: float, iterations: int
+    log_p: Tensor, log_q: Tensor, kernel: Tensor, tolerance: float, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """u, v (B, K) of the plan exp(u_i - cost_ij + v_j), whose rows sum to p exactly."""
-    if not cost.is_meta and float(cost.max()) > _LARGEST:
-        raise ValueError(f"cost: at most {_LARGEST:.0f} times the regularization")
-    kernel = torch.exp(-cost)
+    """u, v (B, K) of the plan exp(u_i) * kernel_ij * exp(v_j), whose rows sum to p exactly."""
     v = torch.zeros_like(log_q)
     u = log_p - _log_product(v, kernel.T)
     for iteration in range(iterations):
         columns = _log_product(u, kernel)
-        if not cost.is_meta and iteration % _EVERY == 0:
+        if not kernel.is_meta and iteration % _EVERY == 0:
             error = ((v + columns).exp() - log_q.exp()).abs().sum(1).amax()
             if float(error) <= tolerance:
                 break
@@ -77,16 +73,19 @@ def _log_product(values: Tensor, kernel: Tensor) -> Tensor:
     return largest + ((values - largest).exp() @ kernel).log()
 
 
-def _slope(scaled: Tensor, cost: Tensor, p: Tensor, moved: Tensor) -> Tensor:
-    """The gradient of <P, C> by p, times the root of p: (B, K).
+def _slope(
+    log_p: Tensor, log_q: Tensor, u: Tensor, v: Tensor, cost: Tensor, regularization: float
+) -> Tensor:
+    """The gradient of <P, C> by log p, (B, K), but for what a softmax takes out of it.
 
-    With P = diag(a) K diag(b), its marginals p and q say how log a and log b follow p. Without the
-    second, and with A = `scaled`, (I - A A') d(log a) is dp, both times roots of p, and the slope
-    solves the same symmetric equations. p, moved: roots of p; rows' costs, divided by them. What
-    is constant over classes, their null space, has no effect after a softmax.
+    The marginals p and q say how u and v follow p. With A = P / sqrt(p q), and v eliminated,
+    (I - A A') sqrt(p) du = dp / sqrt(p); the gradient solves the same symmetric equations. Their
+    null space is constant over classes. By roots, no number is divided by a small one.
     """
-    moved_back = (scaled * cost).transpose(1, 2) @ p[:, :, None]
-    right = moved[:, :, None] - scaled @ moved_back
-    eye = torch.eye(cost.shape[0], dtype=cost.dtype, device=cost.device)
-    matrix = (1 + 1e-12) * eye - scaled @ scaled.transpose(1, 2) + p[:, :, None] * p[:, None, :]
-    return torch.linalg.solve(matrix, right)[:, :, 0]
+    scaled = (u - log_p / 2)[:, :, None] - cost / regularization + (v - log_q / 2)[:, None, :]
+    scaled = scaled.exp()
+    p, q = (log_p / 2).exp()[:, :, None], (log_q / 2).exp()[:, :, None]
+    moved, moved_back = (scaled * cost) @ q, (scaled * cost).transpose(1, 2) @ p
+    eye = torch.eye(len(cost), dtype=cost.dtype, device=cost.device)
+    matrix = (1 + 1e-12) * eye - scaled @ scaled.transpose(1, 2) + p @ p.transpose(1, 2)
+    return (p * torch.linalg.solve(matrix, moved - scaled @ moved_back))[:, :, 0]

@@ -161,9 +161,12 @@ def _copy(state: State) -> State:
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def _plain_batches(source: ClipSource, device: torch.device) -> Iterator[Batch]:
-    """All training videos in order, one clip each, at the test frames and the centre crop."""
-    return ordered_batches(replace(source, sampling=replace(source.sampling, views=1)), device)
+def _plain_batches(
+    source: ClipSource, device: torch.device, indices: np.ndarray | None = None, videos: int = 64
+) -> Iterator[Batch]:
+    """Training videos, one clip each, at the test frames and the centre crop: see `Epoch`."""
+    source = replace(source, sampling=replace(source.sampling, views=1))
+    return ordered_batches(source, device, videos, indices)
 
 
 def _state(

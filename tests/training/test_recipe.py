@@ -72,7 +72,9 @@ def test_swin_s_tables_of_positions_are_not_decayed():
     norms = {n for n, m in swin.named_modules() if isinstance(m, torch.nn.LayerNorm)}
     plain = settings_of(swin)
     assert {plain[name] for name in plain if name.rpartition(".")[0] in norms} == {(1.0, 0.0)}
-    weights = {n for n, m in swin.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv3d)}
+    weights = {
+        n for n, m in swin.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv3d)
+    }
     assert {plain[f"{name}.weight"] for name in weights} == {(1.0, 0.5)}
 
 

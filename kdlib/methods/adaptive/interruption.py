@@ -48,34 +48,37 @@ def interrupt(
     generator: torch.Generator | None = None,
     *,
     patches: int = 4,
+    alike: bool = False,
 ) -> Tensor:
     """Interrupted copies of normalised clips (B, C, T, H, W).
 
     Below the threshold floor(rate * T) frames of each clip are set to 0, the mean colour; from it
     on, T // 2 random frames change places with the others, in pairs (of an odd T the last of the
-    others stays). The indices are drawn for each clip; the released code draws one set for a batch.
+    others stays). The indices are drawn for each clip; alike: for all of the batch at once, as in
+    the released script.
 
     An image (T = 1) is cut into patches x patches squares, which are treated as frames: SAKD says
     that it treats images, not how. UserError if they do not fit.
     """
     if clips.shape[2] > 1:
-        return _interrupt_parts(clips, rate, threshold, generator)
+        return _interrupt_parts(clips, rate, threshold, generator, alike)
     height, width = clips.shape[3:]
     if height % patches or width % patches:
         raise UserError(f"patches: {patches} x {patches} do not fit an image of {width}x{height}")
     squares = clips[:, :, 0].unflatten(3, (patches, -1)).unflatten(2, (patches, -1))
     # (B, C, rows, h, columns, w) -> (B, C, rows * columns, h, w)
     parts = squares.transpose(3, 4).flatten(2, 3)
-    parts = _interrupt_parts(parts, rate, threshold, generator)
+    parts = _interrupt_parts(parts, rate, threshold, generator, alike)
     squares = parts.unflatten(2, (patches, patches)).transpose(3, 4)
     return squares.reshape(clips.shape)
 
 
 def _interrupt_parts(
-    parts: Tensor, rate: float, threshold: float, generator: torch.Generator | None
+    parts: Tensor, rate: float, threshold: float, generator: torch.Generator | None, alike: bool
 ) -> Tensor:
     batch, _, count = parts.shape[:3]
-    order = torch.rand(batch, count, generator=generator).argsort(1).to(parts.device)
+    order = torch.rand(1 if alike else batch, count, generator=generator).argsort(1)
+    order = order.expand(batch, count).to(parts.device)
     if drops(rate, threshold):
         dropped = torch.zeros(batch, count, dtype=torch.bool, device=parts.device)
         dropped.scatter_(1, order[:, : floor_share(rate, count)], True)

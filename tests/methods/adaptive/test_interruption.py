@@ -112,6 +112,14 @@ def test_each_clip_has_frames_of_its_own_and_the_original_stays():
     assert (original == clips(batch=16)).all()
 
 
+def test_alike_all_clips_of_a_batch_have_the_same_frames():
+    torch.manual_seed(0)
+    for rate in (0.45, 0.8):
+        found = frames_of(interrupt(clips(batch=16), rate, 0.5, alike=True))
+        assert (found == found[:1]).all()
+        assert (found != clips(batch=16)[:, 0, :, 0, 0]).any()
+
+
 def test_images_are_interrupted_by_squares():
     torch.manual_seed(0)
     image = (
