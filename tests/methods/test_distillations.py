@@ -273,27 +273,29 @@ def test_gkd_s_student_and_auto_encoder_learn_apart(tiny, batch):
             torch.testing.assert_close(found[name], gradient)
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16])
-def test_half_precision_costs_the_gradient_little(name, tiny, batch, kind):
-    """The student's last layer's rounding apart, a hundredth or two."""
+def test_half_precision_costs_the_gradient_little(name, tiny):
+    """What bfloat16 makes of the networks' own maps, some hundredths, and not much more."""
+    torch.manual_seed(5)
+    looks = 2 * torch.rand(24, 3, 1, 1, 1), torch.randn(24, 3, 1, 1, 1)
+    clips = looks[0] * torch.randn(24, 3, 4, 16, 16) + looks[1]
+    batch = Batch(clips, torch.arange(24) % 3, torch.arange(24))
     gradients = []
     for mixed in (False, True):
         torch.manual_seed(0)
         method = make(name, tiny)
         with torch.no_grad():
             method.teacher.head.fc.weight.mul_(5)
-        method.before_epoch(Epoch(1, 4, 6, lambda: iter([batch])))
+        method.before_epoch(Epoch(1, 4, 24, lambda: iter([batch])))
         with torch.no_grad():
             method.student.head.fc.bias += torch.tensor([1.0, 0.0, -1.0])
-        method.eval()
-        with torch.autocast("cpu", kind, enabled=mixed):
-            method.terms(batch, 1).distillation.mean().backward()
-        gradients.append(
-            torch.cat([p.grad.flatten() for p in method.student.backbone.parameters()])
-        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            terms = method.terms(batch, 1)
+        assert terms.distillation.dtype == terms.cross_entropy.dtype == torch.float32
+        terms.distillation.mean().backward()
+        grads = [p.grad.flatten() for p in method.student.backbone.parameters()]
+        gradients.append(torch.cat(grads))
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
-    print(name, float(error))
-    assert float(error) < 0.03
+    assert float(error) < 0.05
 
 
 def test_gkd_s_auto_encoder_learns_to_rebuild_the_teachers_features(tiny, source):
