@@ -6,8 +6,8 @@ from pathlib import Path
 from book.resolution import figures, regimes, tables
 from book.resolution.runs import Runs
 from kdlib.runs.spec import RunSpec
-from kdlib.study import search
 from kdlib.study.chapter import Study
+from kdlib.study.search import kept
 from kdlib.study.setting import Setting
 
 PAPER = "reskd"
@@ -28,7 +28,7 @@ def studies(setting: Setting) -> list[Study]:
             _backbones(runs),
         ),
         *regimes.studies(runs),
-        Study("reskd/search", "How this testbed was chosen", partial(search.kept, "resolution")),
+        Study("reskd/search", "How this testbed was chosen", partial(kept, chapter="resolution")),
         Study(
             "reskd/true-size",
             "The paper's own networks: parameters and cost",

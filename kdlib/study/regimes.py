@@ -78,9 +78,7 @@ def _cells(records: Cells) -> list[tuple[Hashable, Hashable]]:
     return list(dict.fromkeys((row, column) for row, column, _ in records))
 
 
-def _difference(
-    records: Cells, row: Hashable, column: Hashable, pair: tuple[str, str]
-) -> Interval:
+def _difference(records: Cells, row: Hashable, column: Hashable, pair: tuple[str, str]) -> Interval:
     ours, theirs = (records[row, column, name] for name in pair)
     return tables.gain(ours, theirs)
 

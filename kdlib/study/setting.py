@@ -36,7 +36,9 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", "does every path run? Its numbers are no evidence", 2, 1, 1, evidence=False),
+        Profile(
+            "smoke", "does every path run? Its numbers are no evidence", 2, 1, 1, evidence=False
+        ),
         Profile("laptop", "micro models on a bare machine, within the hour", 5, 3, 1),
         Profile("gpu", "larger models on one GPU, about an hour", 5, 5, 5),
         Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3, 3),
