@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from kdlib.errors import UserError
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
-from kdlib.study.setting import Setting
+from kdlib.study.setting import Setting, scale_of
 from kdlib.training.recipe import Recipe
 
 BASES = {
@@ -103,11 +102,7 @@ class Runs:
     """The specs at one setting; a spec that two artifacts name is trained once."""
 
     def __init__(self, setting: Setting) -> None:
-        if setting.profile == "paper":
-            raise UserError(
-                "PROFILE: the adaptive chapter has no paper profile; leave it out by CHAPTERS"
-            )
-        self.setting, self.scale = setting, SCALES[setting.profile]
+        self.setting, self.scale = setting, scale_of("adaptive", SCALES, setting)
 
     def pair(self, name: str) -> Pair:
         """Small siblings of the paper's pairs; features of both sides have one size, as there."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from book.resolution import recipes
 from kdlib.errors import UserError
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
-from kdlib.study.setting import Setting
+from kdlib.study.setting import Setting, scale_of
 from kdlib.training.recipe import Recipe
 
 # Chosen with all else here on clips of seeds that no other row has, see `search`.
@@ -89,7 +89,7 @@ class Runs:
     """The specs at one setting; a spec that two artifacts name is trained once."""
 
     def __init__(self, setting: Setting) -> None:
-        self.setting, self.scale = setting, SCALES[setting.profile]
+        self.setting, self.scale = setting, scale_of("resolution", SCALES, setting)
         self.real = setting.roles.get("target")
         if setting.profile == "paper" and not self.real:
             raise UserError(

@@ -1,9 +1,11 @@
 """The setting of a reproduction: profile, data, seeds, device, and where things lie."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -40,6 +42,7 @@ PROFILES = {
             "smoke", "does every path run? Its numbers are no evidence", 2, 1, 1, evidence=False
         ),
         Profile("laptop", "micro models on a bare machine, within the hour", 5, 3, 1),
+        Profile("night", "complete real data, small networks: hours of a CPU", 1, 1, 1),
         Profile("gpu", "larger models on one GPU, about an hour", 5, 5, 5),
         Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3, 3),
     )
@@ -164,3 +167,16 @@ class Setting:
             f"Profile {self.profile}, on {self.device}; each chapter says which data its numbers "
             f"are from.{self.caution}"
         )
+
+
+T = TypeVar("T")
+
+
+def scale_of(chapter: str, scales: Mapping[str, T], setting: Setting) -> T:
+    """A chapter's own sizes at a profile; UserError for a profile that it lacks."""
+    if setting.profile not in scales:
+        raise UserError(
+            f"PROFILE: the {chapter} chapter has no {setting.profile} profile; "
+            "leave it out by CHAPTERS"
+        )
+    return scales[setting.profile]
