@@ -104,3 +104,11 @@ def test_only_the_student_learns():
     assert q.grad is None
     # What all logits have in common has no effect.
     torch.testing.assert_close(p.grad.sum(1), torch.zeros(3, dtype=torch.float64))
+
+
+def test_without_numbers_shapes_pass_through():
+    p, q = (torch.randn(2, 5, device="meta", requires_grad=True) for _ in range(2))
+    loss = sinkhorn_loss(p, q, torch.rand(5, 5, device="meta"), reduction="none")
+    assert loss.shape == (2,)
+    loss.sum().backward()
+    assert p.grad.shape == (2, 5)
