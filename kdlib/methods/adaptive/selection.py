@@ -92,7 +92,9 @@ def _select_in(
         gains = value + diversity * variance.clamp_min(eps).log()
         place = int(gains.argmax())  # of equals the first
         gain = gains[place]
-        if gain < bound or gain == -math.inf or (gain == bound and pool[place] > after):
+        # The first step cannot be outside.
+        outside = gain < bound or (gain == bound and pool[place] > after)
+        if steps and (outside or gain == -math.inf):
             break
         step = _add(features[place], precision, eps)
         variance -= (features @ step).square()
