@@ -23,8 +23,8 @@ class Batch:
     clips: float (B, 3, T, H, W), normalised. labels: as `Videos` has them, (B, ...); None where
     they are withheld. indices: (B,) into the split, on the CPU. others: more clips of the same
     videos, each (B, 3, T, H, W), as `Others` says. known: by name, "flow" (B, T - 1, 2, H, W) in
-    pixels a frame, or "boxes" (B, A, 4) of the middle frame, x1 y1 x2 y2 in pixels, all 0 for no
-    actor.
+    pixels a frame, "boxes" (B, A, 4) of the middle frame, x1 y1 x2 y2 in pixels, all 0 for no
+    actor, or "posterior" float32 (B, K), the true probability of each label of a training clip.
     """
 
     clips: Tensor

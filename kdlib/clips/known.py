@@ -17,7 +17,9 @@ def known_of(
     UserError where the set does not know it, or where frames are skipped: flow is known between
     neighbours only.
     """
-    return {"flow": _flow, "boxes": _boxes}[name](videos, index, frames, view)
+    return {"flow": _flow, "boxes": _boxes, "posterior": _posterior}[name](
+        videos, index, frames, view
+    )
 
 
 def _flow(videos: Videos, index: np.ndarray, frames: np.ndarray, view: View) -> Tensor:
@@ -37,3 +39,10 @@ def _boxes(videos: Videos, index: np.ndarray, frames: np.ndarray, view: View) ->
         raise UserError("data.known: the boxes of these clips are not known in every frame")
     middle = frames[:, frames.shape[1] // 2]
     return view.boxes(torch.from_numpy(boxes[index, middle].astype(np.float32)))
+
+
+def _posterior(videos: Videos, index: np.ndarray, frames: np.ndarray, view: View) -> Tensor:
+    """Float32 (B, K), as the generator says: no view changes it."""
+    if "posterior" not in videos.factors:
+        raise UserError("data.known: the posterior of these clips is not known; leave it out")
+    return torch.from_numpy(videos.factors["posterior"][index])

@@ -73,6 +73,8 @@ class Datasets:
             frames=data.frames,
             size=data.size,
             domain=data.domain,
+            overlap=data.overlap,
+            label_noise=data.label_noise,
         )
         return stored_videos(
             self.cache / "generated", spec, split, count, flow="flow" in data.known

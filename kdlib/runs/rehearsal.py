@@ -193,7 +193,11 @@ def _batch(data: DataSpec, size: int) -> Batch:
     """A batch without content, as the data spec makes them."""
     clips = torch.zeros(size, 3, data.frames, data.size, data.size)
     others = len(data.others.strides) if data.others else 0
-    shapes = {"flow": (data.frames - 1, 2, data.size, data.size), "boxes": (_ACTORS, 4)}
+    shapes = {
+        "flow": (data.frames - 1, 2, data.size, data.size),
+        "boxes": (_ACTORS, 4),
+        "posterior": (class_count(data),),
+    }
     return Batch(
         clips,
         _labels(data, size) if data.labels else None,
@@ -221,6 +225,8 @@ def _check_data(data: DataSpec) -> None:
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
     if data.known and not data.generated:
         raise UserError(f"data.known: {data.name} knows no {data.known[0]}; leave it out")
+    if "posterior" in data.known and own != "classification":
+        raise UserError(f"data.known: {data.name} knows no posterior; leave it out")
     for name in tasks.load(data.asked).KNOWN:
         if name not in data.known:
             raise UserError(f"data.known: the task {data.asked} needs {name!r}; add it")

@@ -17,7 +17,7 @@ from kdlib.training.recipe import Recipe
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Option = bool | int | float | str | None
-Known = Literal["flow", "boxes"]
+Known = Literal["flow", "boxes", "posterior"]
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -34,6 +34,8 @@ class DataSpec:
     frames, size: of a clip, as the method receives it (size in pixels, square).
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
     views: clips a video at test time. others: further clips of each video, for pretext tasks.
+    overlap, label_noise: of a generated set, 0 to 1: how far classes blend, and which share of the
+        training labels is drawn at random, as `GeneratedSpec` says.
     crop: augmentation in training.
     labels: false withholds the labels from the method.
     known: what else of a clip the method is told. task: what is asked; None is the set's own task.
@@ -53,6 +55,8 @@ class DataSpec:
     others: Others | None = None
     crop: Literal["none", "shift", "multiscale"] = "shift"
     domain: str = "source"
+    overlap: float = Field(default=0.0, ge=0, le=1)
+    label_noise: float = Field(default=0.0, ge=0, le=1)
     labels: bool = True
     known: tuple[Known, ...] = ()
     task: str | None = None
@@ -63,6 +67,9 @@ class DataSpec:
             raise unknown("data.name", self.name, sets)
         if self.generated and not self.train:
             raise UserError("data.train: say how many clips of a generated set, 1 or more")
+        for name in ("overlap", "label_noise"):
+            if getattr(self, name) and not self.generated:
+                raise UserError(f"data.{name}: of generated sets only, not of {self.name}")
 
     @property
     def generated(self) -> bool:

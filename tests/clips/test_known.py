@@ -57,13 +57,29 @@ def test_boxes_hold_what_the_pixels_of_a_mirrored_and_shifted_clip_show(actors):
     assert seen > 100
 
 
+def test_no_view_changes_the_posterior_which_follows_its_clip():
+    spec = GeneratedSpec("mix12", 0, frames=4, size=24, overlap=1.0, label_noise=0.1)
+    videos = generate(spec, "train", 24)
+    one = dataclasses.replace(source(videos), known=("posterior",))
+    for batch in training_batches(one, 8, seed=0, epoch=0, device=CPU):
+        posterior = batch.known["posterior"]
+        assert posterior.dtype == torch.float32
+        expected = torch.from_numpy(videos.factors["posterior"])[batch.indices]
+        assert torch.equal(posterior, expected)
+    views = dataclasses.replace(one, sampling=Sampling("dense", 2, views=2), size=24)
+    batch = next(ordered_batches(views, CPU))
+    assert batch.known["posterior"].shape == (48, 12)
+    assert torch.equal(batch.known["posterior"][::2], batch.known["posterior"][1::2])
+
+
 def test_skipped_frames_have_no_known_flow(actors):
     with pytest.raises(UserError, match="flow is known between neighbouring frames"):
         next(ordered_batches(source(actors, size=24, frames=2), CPU))
 
 
 def test_what_a_set_does_not_know_is_named(videos):
-    for name, message in (("flow", "the flow of these clips"), ("boxes", "the boxes of these")):
+    for name in ("flow", "boxes", "posterior"):
+        message = f"the {name} of these clips"
         one = dataclasses.replace(source(videos), known=(name,))
         with pytest.raises(UserError, match=f"data.known: {message}"):
             next(ordered_batches(one, CPU))

@@ -153,6 +153,14 @@ def test_videos_hold_the_rendered_clips():
         ({"noise": float("nan")}, "noise: nan"),
         ({"contrast": 1.5}, "contrast: 1.5"),
         ({"occlusion": 2}, "occlusion: 2"),
+        ({"task": "mix12", "overlap": 1.1}, "overlap: 1.1"),
+        (
+            {"overlap": 0.5},
+            "overlap: classes of detail12 do not overlap; .* mix12, texmot12, image",
+        ),
+        ({"task": "actors", "overlap": 0.5}, "overlap: classes of actors"),
+        ({"label_noise": -0.1}, "label_noise: -0.1"),
+        ({"task": "actors", "label_noise": 0.1}, "label_noise: actors has several labels"),
     ],
 )
 def test_impossible_values_are_refused_by_name(changes, says):

@@ -2,7 +2,8 @@
 
 A clip is determined by (specification, split, index) alone. The work is split by stage: `spec`
 (what can be asked), `draws` (random numbers by hashing), `looks` (tables of shapes and colours),
-`motion` and `latents` (what happens), `paint` (pixels) and `truth` (flow and boxes).
+`motion` and `latents` (what happens), `overlap` (classes that blend, labels that are drawn),
+`paint` (pixels) and `truth` (flow and boxes).
 """
 
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlib.data.generated import latents, paint
+from kdlib.data.generated import latents, overlap, paint
 from kdlib.data.generated import truth as exact
-from kdlib.data.generated.cast import difficulty, labelled_cast, labels_of, path_of
+from kdlib.data.generated.cast import Cast, difficulty, labelled_cast, labels_of, path_of
+from kdlib.data.generated.draws import Draws
 from kdlib.data.generated.spec import (
     CLIPS_PER_SCENE,
     SPLITS,
@@ -74,7 +76,10 @@ def render(
     `looks`), motion (index into MOTIONS, or SWAY), period (pixels), orientation (radians),
     contrast, speed, place (N, A, 2), present, each (N, A); centre (N, A, T, 2), radius and angle
     (N, A, T), boxes (N, T, A, 4), pan (N, T, 2) in pixels; light (N, T); noise, post, distractor
-    and for mix12 difficulty (N,).
+    and for mix12 difficulty (N,). Of tasks with one label a clip also class (N,), which cycles with
+    the index, and posterior float32 (N, K): the probability of each label of a training clip, given
+    the clip. Where classes overlap, texture, period and motion are those of the class, while
+    centre, radius, angle and boxes are those that the clip shows.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
@@ -101,10 +106,17 @@ def render(
 def _render(spec: GeneratedSpec, split: str, index: np.ndarray, truth: bool) -> Rendered:
     draws, place = latents.clip_draws(spec, split, index)
     label = labels_of(spec.task, index, draws)
-    cast = labelled_cast(spec, label, draws)
     scene = latents.scene_of(spec, label, draws, place)
-    path = path_of(spec, cast, label, draws)
-    objects = latents.objects_of(spec, cast, path, scene, draws)
+    cast, objects = _shown(spec, label, scene, draws)
+    labels = {}
+    if label.ndim == 1:
+        mixture = overlap.mixture_of(spec, label, draws)
+        labels = {"class": label, "posterior": overlap.posterior_of(spec, mixture)}
+        if spec.overlap:
+            _, other = _shown(spec, mixture.neighbour, scene, draws)
+            objects = overlap.blended(objects, other, mixture.blend)
+        if split in ("train", "pool"):
+            label = overlap.drawn_labels(spec, mixture, draws)
     canvas = paint.compose(spec, scene, objects, truth)
     clips = paint.develop(canvas, scene, draws)
 
@@ -121,6 +133,7 @@ def _render(spec: GeneratedSpec, split: str, index: np.ndarray, truth: bool) -> 
         "post": scene.post[:, 1] > 0,
         "distractor": objects.present[:, labelled:].any(1),
     }
+    factors |= labels
     if spec.task == "mix12":
         factors["difficulty"] = difficulty(draws)
     known = {}
@@ -130,6 +143,15 @@ def _render(spec: GeneratedSpec, split: str, index: np.ndarray, truth: bool) -> 
     data = spec.seed * len(SPLITS) + SPLITS.index(split)
     group = data * _MAX_INDEX + index // CLIPS_PER_SCENE
     return Rendered(clips, torch.from_numpy(label), torch.from_numpy(group), factors, **known)
+
+
+def _shown(
+    spec: GeneratedSpec, label: np.ndarray, scene: latents.Scene, draws: Draws
+) -> tuple[Cast, latents.Objects]:
+    """The labelled objects of clips with these labels, and all objects."""
+    cast = labelled_cast(spec, label, draws)
+    path = path_of(spec, cast, label, draws)
+    return cast, latents.objects_of(spec, cast, path, scene, draws)
 
 
 def videos(spec: GeneratedSpec, split: str, count: int, *, flow: bool = False) -> Videos:

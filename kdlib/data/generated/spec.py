@@ -37,6 +37,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "actors": ACTIONS,
     "image": tuple(f"{s} with {t}" for s in SHAPES for t in TEXTURES),
 }
+OVERLAPPING = ("mix12", "texmot12", "image")  # tasks whose classes can overlap
 SPLITS = ("train", "validation", "test", "pool")
 MAX_ACTORS = 4
 CLIPS_PER_SCENE = 24
@@ -69,6 +70,13 @@ class GeneratedSpec:
     distractor, occlusion: probability of an unlabelled object, and of a post in front.
     light: relative drift of the light over a clip.
     texture_period: pixels of one period of the finest texture; 0 scales it with the object.
+    overlap: 0 for crisp classes, up to 1; of the tasks OVERLAPPING. Each clip shows its class c
+        blended with a neighbour n of the same family, w of it, w uniform in [0, overlap / 2]. Its
+        label in the splits "train" and "pool" is n with probability w, else c. In "validation"
+        and "test" it is c, the more probable class, so that accuracy is against the Bayes class.
+    label_noise: share of the labels of "train" and "pool" that are drawn from all classes alike,
+        after the draw of the overlap; "validation" and "test" have none. No pixel depends on it.
+        Of tasks with one label a clip, all but "actors".
     Raises UserError for impossible values.
     """
 
@@ -85,6 +93,8 @@ class GeneratedSpec:
     occlusion: float = _TASK_OWN
     light: float = _TASK_OWN
     texture_period: float = _TASK_OWN
+    overlap: float = 0.0
+    label_noise: float = 0.0
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -106,6 +116,11 @@ class GeneratedSpec:
         limits = {"noise": 0.5, "jitter": 0.25, "light": 0.9, "texture_period": 512.0}
         for field in fields(self)[5:]:
             _check(field.name, getattr(self, field.name), 0, limits.get(field.name, 1.0))
+        if self.overlap and self.task not in OVERLAPPING:
+            tasks = ", ".join(OVERLAPPING)
+            raise UserError(f"overlap: classes of {self.task} do not overlap; ask one of {tasks}.")
+        if self.label_noise and self.task == "actors":
+            raise UserError("label_noise: actors has several labels a clip; leave it at 0.")
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

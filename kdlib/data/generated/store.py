@@ -26,7 +26,7 @@ from kdlib.data.disk import note
 from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec, videos
 from kdlib.data.videos import Videos
 
-_FORMAT = 2
+_FORMAT = 3
 _FILES = ("frames.npy", "known.npz")
 _CHUNK = 1 << 20
 
