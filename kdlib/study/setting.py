@@ -42,7 +42,6 @@ PROFILES = {
             "smoke", "does every path run? Its numbers are no evidence", 2, 1, 1, evidence=False
         ),
         Profile("laptop", "micro models on a bare machine, within the hour", 5, 3, 1),
-        Profile("night", "complete real data, small networks: hours of a CPU", 1, 1, 1),
         Profile("gpu", "larger models on one GPU, about an hour", 5, 5, 5),
         Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3, 3),
     )
