@@ -1,4 +1,8 @@
-"""The checks of the claims in SAKD's `claims.toml`."""
+"""The checks of SAKD's `claims.toml`.
+
+Methods and pairs of networks share the seed's clips, and often its teacher: effects are averaged
+over them within a seed, and n counts seeds.
+"""
 
 from collections.abc import Callable
 
@@ -6,163 +10,179 @@ import numpy as np
 
 from book.adaptive import figures, sizes
 from book.adaptive.ablations import RATES, default, tables_of, values
-from book.adaptive.runs import ABLATED, BASES, VIDEO
-from book.adaptive.tables import epoch_seconds, published, top1
+from book.adaptive.runs import ABLATED, BASES, IMAGENET, VIDEO
+from book.adaptive.tables import epoch_seconds, published
 from kdlib.methods.adaptive.interruption import drops, interruption_rate
 from kdlib.runs.store import RunRecord
+from kdlib.study import tables
 from kdlib.study.chapter import Chapter, Records
-from kdlib.study.claims import Check, Finding, above_zero, better
+from kdlib.study.checks import Cell, Check, Finding, best_over, better, better_over, clustered
+
+SELECTIONS = "sakd/selections"
+
+# Positive controls
+
+teacher_beats_student = better(SELECTIONS, "teacher", "student, labels alone")
+kd_beats_labels = better(SELECTIONS, "KD, all samples", "student, labels alone")
+pretraining_beats_scratch = better(SELECTIONS, "KD, all samples", "KD, all samples, from scratch")
+teacher_beats_student_on_images = better(
+    "sakd/table-04", (IMAGENET, "-", "Teac."), (IMAGENET, "-", "Stud.")
+)
+kd_beats_labels_on_images = better(
+    "sakd/table-04", (IMAGENET, "KD", "Vani."), (IMAGENET, "-", "Stud.")
+)
+
+# Tables 4 and 5, and the selections
 
 
-def _table(chapter: Chapter, number: int) -> Records:
-    return chapter.records(f"sakd/table-{number:02}")
+def _name(number: int) -> str:
+    return f"sakd/table-{number:02}"
 
 
-# Tables 4 and 5, and the controls
-
-
-def _by_method(number: int, ours: str, theirs: str, compared: str) -> Check:
+def _by_method(number: int, pairs: tuple[str, ...], ours: str, theirs: str, compared: str) -> Check:
     """The check that a type of row beats another, over methods and pairs of networks."""
-
-    def check(chapter: Chapter) -> Finding:
-        records = _table(chapter, number)
-        groups = sorted({(pair, method) for pair, method, _ in records if method in BASES})
-        gains = [top1(records[*group, ours]) - top1(records[*group, theirs]) for group in groups]
-        return above_zero(gains, compared)
-
-    return check
+    groups = [(pair, method) for pair in pairs for method in BASES]
+    return better_over(
+        [(_name(number), (*group, ours)) for group in groups],
+        [(_name(number), (*group, theirs)) for group in groups],
+        compared,
+    )
 
 
-def _saved(records: Records, cheap: tuple[str, ...], dear: tuple[str, ...]) -> float:
+def _saved(cheap: RunRecord, dear: RunRecord) -> float:
     """The share of the seconds an epoch that one training saves of another's."""
-    return 1 - epoch_seconds(records[cheap][0]) / epoch_seconds(records[dear][0])
+    return 1 - epoch_seconds(cheap) / epoch_seconds(dear)
+
+
+def _savings(records: Records, cheap: tuple, dear: tuple) -> list[tuple[int, float]]:
+    """What one training saves of another, by seed."""
+    pairs = zip(records[cheap], records[dear], strict=True)
+    return [(ours.spec.seed, _saved(ours, theirs)) for ours, theirs in pairs]
 
 
 ours_beats_vanilla_on_images = _by_method(
-    4, "Ours", "Vani.", "Ours against vanilla, paired over six methods, one seed"
+    4, (IMAGENET,), "Ours", "Vani.", "Ours against vanilla, mean over six methods"
 )
 ours_beats_starred_on_images = _by_method(
-    4, "Ours", "Ours*", "every epoch against every fifth, paired over six methods"
+    4, (IMAGENET,), "Ours", "Ours*", "every epoch against every fifth, mean over six methods"
 )
 ours_beats_vanilla_on_video = _by_method(
-    5, "Ours", "Vani.", "Ours against vanilla, over six methods and three pairs"
+    5, VIDEO, "Ours", "Vani.", "Ours against vanilla, mean over six methods and three pairs"
 )
-starred_beats_vanilla_with_seeds = better("sakd/controls", "Ours*", "KD, all samples")
-selection_beats_random = better("sakd/controls", "Ours*", "Ours*, random samples")
-ours_beats_same_steps = better("sakd/controls", "Ours", "KD, steps of Ours")
+starred_beats_vanilla_with_seeds = better(SELECTIONS, "Ours*", "KD, all samples")
+selection_beats_random = better(SELECTIONS, "Ours*", "Ours*, random samples")
+ours_beats_same_steps = better(SELECTIONS, "Ours", "KD, steps of Ours")
 
 
 def starred_is_much_cheaper(chapter: Chapter) -> Finding:
     """Table 5: 1 - seconds of Ours* over those of vanilla, selection included."""
-    records = _table(chapter, 5)
+    records = chapter.records(_name(5))
     savings = [
-        _saved(records, (pair, method, "Ours*"), (pair, method, "Vani."))
+        saved
         for pair in VIDEO
         for method in BASES
+        for saved in _savings(records, (pair, method, "Ours*"), (pair, method, "Vani."))
     ]
     compared = "share of vanilla's seconds an epoch that Ours* saves, selection included"
-    return above_zero(savings, compared, "of the time")
+    return clustered(savings, compared, "of the time")
 
 
 # The ablations, Tables 6 to 15
 
 
-def _ablated(option: str, compared: str, best: str = "", *others: str) -> Check:
-    """The check that a printed value of an option beats the mean of others, by table and pair.
-
-    Without values, that its default beats all others.
-    """
-
-    def check(chapter: Chapter) -> Finding:
-        gains = []
-        for number in tables_of(option):
-            records, good = _table(chapter, number), best or default(number)
-            bad = others or [printed for printed in values(number) if printed != good]
-            for pair in ABLATED:
-                mean = np.mean([top1(records[pair, printed]) for printed in bad])
-                gains.append(top1(records[pair, good]) - float(mean))
-        return above_zero(gains, compared)
-
-    return check
+def _cells(option: str, printed: str) -> list[Cell]:
+    """A printed value of an option in all its tables, by pair of networks."""
+    return [(_name(number), (pair, printed)) for number in tables_of(option) for pair in ABLATED]
 
 
-eta_is_best_at_half = _ablated(
-    "threshold", "η = 0.5 against the mean of the others, over four pairs"
+def _default_is_best(option: str, symbol: str) -> Check:
+    """The check that an option's default beats each other printed value."""
+    number = tables_of(option)[0]
+    good = default(number)
+    others = {name: _cells(option, name) for name in values(number) if name != good}
+    over = f"mean over {len(_cells(option, good))} trainings of a seed"
+    return best_over(_cells(option, good), others, f"{symbol}{good} ({over})")
+
+
+def _value_beats(option: str, good: str, bad: str, compared: str) -> Check:
+    """The check that one printed value of an option beats another."""
+    return better_over(_cells(option, good), _cells(option, bad), compared)
+
+
+eta_is_best_at_half = _default_is_best("threshold", "η = ")
+lambda_is_best_at_a_tenth = _default_is_best("history", "λ = ")
+polynomial_is_best = _default_is_best("rate", "")
+both_supervisors_are_best = _default_is_best("supervisor", "")
+gamma_is_best_at_half = _default_is_best("gamma", "γ = ")
+shorter_intervals_are_better = _value_beats(
+    "interval", "1", "10", "interval 1 against 10, mean over two methods and four pairs"
 )
-lambda_is_best_at_a_tenth = _ablated(
-    "history", "λ = 0.1 against the mean of the others, over four pairs"
-)
-polynomial_is_best = _ablated(
-    "rate", "polynomial against the other two, over two methods and four pairs"
-)
-shorter_intervals_are_better = _ablated(
-    "interval", "interval 1 against 10, over two methods and four pairs", "1", "10"
-)
-teacher_beats_labels = _ablated(
-    "supervisor", "teacher alone against labels alone, two methods, four pairs", "Teacher", "GT"
-)
-both_supervisors_are_best = _ablated(
-    "supervisor", "both against the mean of either alone, two methods, four pairs"
-)
-gamma_is_best_at_half = _ablated(
-    "gamma", "γ = 0.5 against the mean of the others, two methods, four pairs"
+teacher_beats_labels = _value_beats(
+    "supervisor", "Teacher", "GT", "teacher alone against labels alone, two methods, four pairs"
 )
 
 
 def longer_intervals_are_faster(chapter: Chapter) -> Finding:
     """Tables 10 and 11: 1 - seconds at interval 10 over those at 1."""
-    by_table = [_table(chapter, number) for number in tables_of("interval")]
-    savings = [_saved(records, (p, "10"), (p, "1")) for records in by_table for p in ABLATED]
+    by_table = [chapter.records(_name(number)) for number in tables_of("interval")]
+    savings = [
+        saved
+        for records in by_table
+        for pair in ABLATED
+        for saved in _savings(records, (pair, "10"), (pair, "1"))
+    ]
     compared = "share of the seconds an epoch saved from interval 1 to 10"
-    return above_zero(savings, compared, "of the time")
+    return clustered(savings, compared, "of the time")
 
 
 def rate_matters_more_on_images(chapter: Chapter) -> Finding:
     """Tables 8 and 9: range of top-1 over the three rates, images less videos, by base method."""
     differences = []
     for number in tables_of("rate"):
-        records = _table(chapter, number)
+        records = chapter.records(_name(number))
         ranges = {
-            pair: float(np.ptp([top1(records[pair, rate]) for rate in RATES])) for pair in ABLATED
+            pair: np.ptp([tables.accuracies(records[pair, rate]) for rate in RATES], axis=0)
+            for pair in ABLATED
         }
         for image, video in (("ResNet", "SlowFast"), ("WRN", "VideoST")):
-            differences.append(ranges[image] - ranges[video])
-    return above_zero(differences, "range over the three rates, image pairs less video pairs")
+            seeds = tables.seeds(records[image, next(iter(RATES))])
+            differences += zip(seeds, map(float, ranges[image] - ranges[video]), strict=True)
+    return clustered(differences, "range over the three rates, image pairs less video pairs")
 
 
 # Strengths and selections, Figures 2 and 5
 
 
-def _of_ours(chapter: Chapter, value: Callable[[RunRecord], float]) -> list[float]:
-    """A value of each seed of Ours among the controls."""
-    return [value(record) for record in chapter.records("sakd/controls")["Ours"]]
+def _of_ours(chapter: Chapter, value: Callable[[RunRecord], float]) -> list[tuple[int, float]]:
+    """A value of each seed of Ours among the selections."""
+    return [(record.spec.seed, value(record)) for record in chapter.records(SELECTIONS)["Ours"]]
 
 
 def strength_rises(chapter: Chapter) -> Finding:
-    """The controls' seeds of Ours: mean strength of the last third less that of the first."""
+    """The seeds of Ours: mean strength of the last third less that of the first."""
 
     def rise(record: RunRecord) -> float:
         strengths = figures.strengths(record)
         third = max(1, len(strengths) // 3)
         return float(strengths[-third:].mean() - strengths[:third].mean())
 
-    compared = "mean strength of the last third less the first, five seeds"
-    return above_zero(_of_ours(chapter, rise), compared, "of strength")
+    compared = "mean strength of the last third less the first"
+    return clustered(_of_ours(chapter, rise), compared, "of strength")
 
 
 def strength_is_low_at_first(chapter: Chapter) -> Finding:
-    """The controls' seeds of Ours: 0.5 less the mean strength over the first 35 of 50 epochs."""
+    """The seeds of Ours: 0.5 less the mean strength over the first 35 of 50 epochs."""
 
     def below(record: RunRecord) -> float:
         strengths = figures.strengths(record)
         return 0.5 - float(strengths[: max(1, round(0.7 * len(strengths)))].mean())
 
     compared = "0.5 less the mean strength of the first 70 % of epochs"
-    return above_zero(_of_ours(chapter, below), compared, "of strength")
+    return clustered(_of_ours(chapter, below), compared, "of strength")
 
 
 def few_samples_change(chapter: Chapter) -> Finding:
-    """The controls' seeds of Ours: share of classes that change little, less one half.
+    """The seeds of Ours: share of classes that change little, less one half.
 
     Five samples are 53 % of the 953 clips over 101 classes that the paper selects.
     """
@@ -173,7 +193,7 @@ def few_samples_change(chapter: Chapter) -> Finding:
         return float((change <= 5 * 101 / 953 * counts.to_numpy().mean()).mean()) - 0.5
 
     compared = "share of classes that change by at most 53 % of the mean count, less one half"
-    return above_zero(_of_ours(chapter, share), compared, "of the classes")
+    return clustered(_of_ours(chapter, share), compared, "of the classes")
 
 
 # What is counted without a run

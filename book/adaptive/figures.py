@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from book.adaptive.ablations import RATES
-from kdlib.analysis.plots import COLOURS, panels, picture
+from kdlib.analysis.plots import COLOURS, error_bars, panels, picture
 from kdlib.analysis.statistics import Interval
 from kdlib.methods.adaptive.interruption import interruption_rate
 from kdlib.runs.store import RunRecord
@@ -93,7 +93,7 @@ def longer_training(records: Records) -> Figure:
             ax.errorbar(
                 np.arange(len(found)) + 0.06 * (k - 1.5),
                 [one.estimate for one in found.values()],
-                [(one.high - one.low) / 2 for one in found.values()],
+                error_bars(list(found.values())),
                 marker="o",
                 color=COLOURS[k],
                 label=name,

@@ -268,7 +268,7 @@ def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[str, str, str], tup
     return found
 
 
-def controls(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
+def selections(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
     """What the paper lacks: SAKD with KD beside other selections and shorter trainings."""
     name, base = "SlowFast", "kd"
     ours = partial(runs.ours, name, base)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from book.adaptive import ablations, audit, figures, sizes, tables
-from book.adaptive.runs import ABLATED, BASES, IMAGENET, VIDEO, Runs, controls, longer
+from book.adaptive.runs import ABLATED, BASES, IMAGENET, VIDEO, Runs, longer, selections
 from kdlib.runs.spec import RunSpec
 from kdlib.study.chapter import Study
 from kdlib.study.setting import Setting
@@ -18,7 +18,7 @@ def studies(setting: Setting) -> list[Study]:
     runs = Runs(setting)
     return [
         *_first_tables(runs),
-        *_controls(runs),
+        *_selections(runs),
         *_ablations(runs),
         Study("sakd/audit", "What the printed tables say of each other", audit.table),
         *_figures(runs),
@@ -65,15 +65,15 @@ def _methods(runs: Runs, pairs: Iterable[str]) -> dict[tuple[str, str, str], tup
     return found
 
 
-def _controls(runs: Runs) -> list[Study]:
-    """What the paper lacks: controls, and longer trainings."""
+def _selections(runs: Runs) -> list[Study]:
+    """What the paper lacks: other selections, and longer trainings."""
     seeds = runs.setting.seed_list(headline=True)
     return [
         Study(
-            "sakd/controls",
-            "SAKD with KD beside its controls; gains are over KD on all samples, paired by seed",
-            tables.control_table,
-            controls(runs, seeds),
+            "sakd/selections",
+            "SAKD with KD beside other selections; gains are over KD on all samples, by seed",
+            tables.selection_table,
+            selections(runs, seeds),
         ),
         Study(
             "sakd/longer",

@@ -18,17 +18,6 @@ def published(number: int) -> pd.DataFrame:
     return tables.published("adaptive", f"table-{number:02}")
 
 
-def top1(records: Sequence[RunRecord]) -> float:
-    """Mean top-1 in per cent of the last epoch."""
-    return float(tables.accuracies(records).mean())
-
-
-def spread(records: Sequence[RunRecord]) -> str:
-    """Top-1 in per cent and half of its 95 % interval, over seeds or one seed's test samples."""
-    found = tables.accuracy(records)
-    return f"{found.estimate:.1f} ± {(found.high - found.low) / 2:.1f}"
-
-
 def top5(records: Sequence[RunRecord]) -> float:
     """Mean top-5 in per cent of the last epoch."""
     return float(np.mean([100 * record.result["last"]["video_top5"] for record in records]))
@@ -121,7 +110,7 @@ def method_table(records: Records, pairs: Sequence[str], number: int, time: str)
             group = records[pair, method, kind]
             in_print = (method, kind) in printed.index
             cells |= {
-                f"{name}top-1 %": spread(group),
+                f"{name}top-1 %": tables.accuracy(group),
                 f"{name}top-5 %": round(top5(group), 1),
                 f"{name}train s": round(float(np.mean([*map(training_seconds, group)])), 1),
                 f"{name}paper top-1": printed[f"{paper}Top-1"][method, kind] if in_print else "–",
@@ -150,7 +139,7 @@ def ablation_table(
         for pair in pairs:
             group = records[pair, value]
             cells |= {
-                f"{pair}|top-1 %": spread(group),
+                f"{pair}|top-1 %": tables.accuracy(group),
                 f"{pair}|paper": printed[f"{sets[pair]}|Top-1|{_case(printed, pair)}"][index],
                 f"{pair}|top-5 %": round(top5(group), 1),
             }
@@ -166,7 +155,7 @@ def _case(printed: pd.DataFrame, pair: str) -> str:
     return next(name for name in last if name.lower() == pair.lower())
 
 
-def control_table(records: Records) -> pd.DataFrame:
+def selection_table(records: Records) -> pd.DataFrame:
     """A row a training; gains are over vanilla KD on all samples, paired by seed."""
     baseline = records["KD, all samples"]
     rows = []

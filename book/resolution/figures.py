@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from book.resolution.tables import pixels
-from kdlib.analysis.plots import COLOURS, panels, picture
+from kdlib.analysis.plots import COLOURS, error_bars, panels, picture
 from kdlib.clips.batches import ordered_batches
 from kdlib.clips.pixels import resize
 from kdlib.losses.feature_kd import upsample_to
@@ -105,11 +105,11 @@ def resolution_sweep(records: Records) -> Figure:
         groups = list(by_pixels.values())
         cost = [1e3 * group[0].result["cost"]["gmacs"] for group in groups]
         means = [tables.accuracy(group) for group in groups]
-        ends = [[m.estimate - m.low for m in means], [m.high - m.estimate for m in means]]
+        ends = error_bars(means)
         plot.errorbar(
             cost,
             [mean.estimate for mean in means],
-            np.clip(ends, 0, 100),
+            ends,
             color=colour,
             marker=marker,
             capsize=3,
@@ -130,4 +130,4 @@ def resolution_sweep(records: Records) -> Figure:
 
 def _basis(records: Records) -> str:
     count = len(next(iter(records.values())))
-    return f"{count} seeds, 95% t" if count > 1 else "one seed, 95% of the test clips"
+    return f"{count} seeds, 95% t" if count > 1 else "one seed, no spread"

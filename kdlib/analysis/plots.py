@@ -3,6 +3,7 @@
 Importing this module sets matplotlib's defaults to that look.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -10,6 +11,8 @@ import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from kdlib.analysis.statistics import Interval
 
 COLOURS = seaborn.color_palette("colorblind").as_hex()
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -42,3 +45,9 @@ def picture(axes: Axes, image: np.ndarray, title: str, **options: Any) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
+
+
+def error_bars(intervals: Sequence[Interval]) -> np.ndarray:
+    """The distances (2, N) from estimates down and up to their ends; 0 where they are unknown."""
+    ends = np.array([[i.estimate - i.low, i.high - i.estimate] for i in intervals]).T
+    return np.where(np.isfinite(ends), ends, 0.0)

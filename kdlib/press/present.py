@@ -13,10 +13,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kdlib.press import reference
-from kdlib.study import stamp
+from kdlib.study import artifacts, claims, stamp
 from kdlib.study.chapter import Chapter, MissingRuns
 
-VERDICTS = ("supported", "contradicted", "inconclusive")
+# Of each kind of entry, its heading and that of its sentences.
+HEADINGS = {
+    "control": ("Positive controls", "must hold"),
+    "claim": ("The paper's sentences", "the paper says"),
+    "comparison": ("The book's own comparisons", "compared here"),
+}
 
 
 def show(chapter: Chapter, artifact: str) -> HTML:
@@ -65,55 +70,86 @@ def table(value: pd.DataFrame) -> HTML:
 
 
 def _cell(value: object) -> str:
-    if value in VERDICTS:
-        return f'<span class="verdict verdict-{value}">{value}</span>'
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    return html.escape(f"{value:,}" if isinstance(value, float) else str(value))
+    if value in claims.VERDICTS:
+        name = str(value).replace(" ", "-")
+        return f'<span class="verdict verdict-{name}">{value}</span>'
+    return html.escape(artifacts.text(value))
 
 
 def show_claims(chapter: Chapter) -> HTML:
-    """The chapter's claims, checked: sentence, what was compared, effect with interval, verdict.
+    """All that the chapter checks, under a heading a kind, as `claims_tables`.
 
     Verdicts of reference results stand beside them, a column for each set of real data.
     """
-    claims = [result.as_dict() for result in chapter.claims()]
-    table = claims_table(claims, reference.verdicts(chapter))
+    entries = [result.as_dict() for result in chapter.claims()]
+    tables = claims_tables(entries, reference.verdicts(chapter))
     source = html.escape(stamp.chapter_text(chapter.setting, chapter.specs()))
     return HTML(
-        f'<figure class="kd-artifact">{table.data}<figcaption>{source}</figcaption></figure>'
+        f'<figure class="kd-artifact">{tables.data}<figcaption>{source}</figcaption></figure>'
     )
 
 
-def claims_table(
-    claims: Sequence[Mapping[str, Any]], elsewhere: Mapping[str, Mapping[str, str]] | None = None
+def claims_tables(
+    entries: Sequence[Mapping[str, Any]], elsewhere: Mapping[str, Mapping[str, str]] | None = None
 ) -> HTML:
-    """A table of claims as `claims.json` has them; elsewhere: verdicts by data set and sentence."""
-    rows = []
-    for claim in claims:
-        finding = claim["finding"] or {}
-        compared = ". ".join(filter(None, [finding.get("compared"), claim["reason"]]))
-        rows.append(
-            {
-                "verdict": claim["verdict"],
-                **{name: said.get(claim["text"]) for name, said in (elsewhere or {}).items()},
-                "the paper says": f"{claim['text']} ({claim['source']})",
-                "effect [95 %]": _effect(finding),
-                "compared here": compared,
-            }
-        )
-    return HTML(f'<div class="kd-claims">{table(pd.DataFrame(rows)).data}</div>')
+    """Tables of entries as `claims.json` has them: controls, claims, comparisons.
+
+    elsewhere: verdicts by data set and id.
+    """
+    parts = []
+    for kind, (heading, sentence) in HEADINGS.items():
+        rows = [_entry(e, sentence, elsewhere or {}) for e in entries if e["kind"] == kind]
+        if rows:
+            parts.append(f"<h3>{heading}</h3>{table(pd.DataFrame(rows)).data}")
+    return HTML(f'<div class="kd-claims">{"".join(parts)}</div>')
 
 
-def _effect(finding: Mapping[str, Any]) -> str:
+def _entry(
+    entry: Mapping[str, Any], sentence: str, elsewhere: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """A row: an entry's verdict, what was compared, the effect, and how sure one may be of it."""
+    finding = entry["finding"] or {}
+    compared = ". ".join(filter(None, [finding.get("compared"), entry["reason"]]))
+    counted = not finding or finding["effect"]["method"] == "counted"
+    return {
+        "verdict": entry["verdict"],
+        **{name: said.get(entry["id"]) for name, said in elsewhere.items()},
+        sentence: f"{entry['text']} ({entry['source']})",
+        "how": compared,
+        "effect [95 %]": _effect(finding),
+        "n": None if counted else finding["effect"]["n"],
+        "p": _p(entry["p"]),
+        "p corrected": _p(entry["p_corrected"]),
+        "detects": _smallest(entry["smallest"], finding),
+    }
+
+
+def _effect(finding: Mapping[str, Any]) -> str | None:
+    """Such as "+2.1 [0.3, 3.9] points"."""
     if not finding:
-        return "–"
-    effect = finding["effect"]
+        return None
+    effect, unit = finding["effect"], finding["unit"]
     if effect["method"] == "counted":
-        return f"{effect['estimate']:.3g} {finding['unit']}"
+        return f"{effect['estimate']:.3g} {unit}"
+    digits = _digits(unit)
     low, high = (effect[bound] for bound in ("low", "high"))
-    bounds = "no interval" if low is None or high is None else f"{low:.1f}, {high:.1f}"
-    return f"{effect['estimate']:+.1f} [{bounds}] {finding['unit']}, n={effect['n']}"
+    known = "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{effect['estimate']:+.{digits}f}{known} {unit}"
+
+
+def _digits(unit: str) -> int:
+    """Points are shown to a tenth, shares to a hundredth."""
+    return 1 if unit == "points" else 2
+
+
+def _smallest(value: float | None, finding: Mapping[str, Any]) -> str | None:
+    return None if value is None else f"{value:.{_digits(finding['unit'])}f}"
+
+
+def _p(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:

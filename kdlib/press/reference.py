@@ -22,6 +22,7 @@ import pandas as pd
 
 from kdlib.data.manifest import load
 from kdlib.errors import UserError
+from kdlib.study import artifacts
 from kdlib.study.chapter import Chapter
 from kdlib.study.seal import write_text
 from kdlib.study.setting import ROOT, Setting
@@ -124,13 +125,19 @@ def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:
 
 
 def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str]]:
-    """The verdicts on a chapter's sentences in the reference results, by data set and sentence."""
+    """The verdicts of the reference results on a chapter's entries, by data set and id.
+
+    Those without a `kind` are left out: they were judged before claims had controls, by other rules
+    than today's.
+    """
     found = {}
     for reference in references(chapter.setting, folder):
         path = reference.folder / chapter.module.PAPER / "claims.json"
         if path.exists():
             claims = _parsed(path)
-            found[reference.short] = {claim["text"]: claim["verdict"] for claim in claims}
+            judged = {claim["id"]: claim["verdict"] for claim in claims if "kind" in claim}
+            if judged:
+                found[reference.short] = judged
     return found
 
 
@@ -180,7 +187,7 @@ def _parsed(path: Path) -> Any:
     """What a json or a csv file holds; UserError for a damaged one."""
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=str)
+            return artifacts.read(path)
         return json.loads(path.read_bytes())
     except ValueError as error:
         reason = " ".join(str(error).split())

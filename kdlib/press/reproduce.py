@@ -113,8 +113,11 @@ def build_book(
 
 def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str]) -> str:
     """These claims by chapter, with the chapter's stamp, as Markdown."""
-    parts = ["# All verdicts", "Every sentence that the chapters check, with what was found."]
+    parts = [
+        "# All verdicts",
+        "All that the chapters check, with what was found: see the front page for how to read it.",
+    ]
     for name, found in claims.items():
-        table = present.claims_table(found).data.replace("\n", "")
+        table = present.claims_tables(found).data.replace("\n", "")
         parts += [f"## {name.capitalize()}", stamps[name], table]
     return "\n\n".join(parts)

@@ -12,12 +12,16 @@ from kdlib.study.chapter import Chapter
 
 @dataclass
 class Summary:
-    """What a reproduction did; `failures` is empty if all went well."""
+    """What a reproduction did; `failures` is empty if all went well.
+
+    verdicts: of the papers' sentences. controls: how many positive controls hold, and do not.
+    """
 
     artifacts: list[str] = field(default_factory=list)
     expected: int = 0
     trained: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
+    controls: Counter[bool] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     page: Path | None = None
@@ -28,16 +32,22 @@ class Summary:
         self.artifacts += [name for name in chapter.studies if name in made]
         self.failures += [f"{n} was not made" for n in chapter.studies if n not in made]
         if chapter.claims_name in made:
-            self.verdicts.update(claim["verdict"] for claim in claims_of(chapter))
+            for claim in claims_of(chapter):
+                if claim["kind"] == "claim":
+                    self.verdicts[claim["verdict"]] += 1
+                elif claim["kind"] == "control":
+                    self.controls[claim["verdict"] == "supported"] += 1
         else:
             self.failures.append(f"the claims of {chapter.name} were not checked")
 
     def text(self) -> str:
         """The closing lines of the command."""
         verdicts = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
+        tested = self.controls.total()
         lines = [
             f"artifacts  {len(self.artifacts)} of {self.expected}",
             f"claims     {verdicts or 'none'}",
+            *([f"controls   {self.controls[True]} of {tested} hold"] if tested else []),
             f"trained    {self.trained} runs",
             f"time       {clock(self.seconds)}",
         ]
@@ -48,7 +58,7 @@ class Summary:
 
 
 def claims_of(chapter: Chapter) -> list[dict[str, Any]]:
-    """The claims as written; only for a chapter whose claims are among `Chapter.made`."""
+    """The entries of `claims.json`; only for a chapter whose claims are among `Chapter.made`."""
     return json.loads((chapter.folder / "claims.json").read_text(encoding="utf-8"))
 
 

@@ -20,6 +20,7 @@ from kdlib.runs.plan import plan
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunRecord, run_key
 from kdlib.study import artifacts, claims, seal
+from kdlib.study.checks import Check
 from kdlib.study.setting import ROLES, ROOT, Setting
 
 BOOK = ROOT / "book"
@@ -66,6 +67,9 @@ class Chapter:
             if role not in ROLES:
                 raise unknown(f"ROLES of book/{name}/study.py", role, ROLES)
         self.studies = {study.artifact: study for study in self.module.studies(setting)}
+        self.entries = claims.read(BOOK / name / "claims.toml")
+        if controls := self._controls():
+            self.studies[controls.artifact] = controls
         # Read now, when the code is: a file that is edited later did not make what is made here.
         self.text = _text(BOOK / name)
         self._keys: dict[str, str] | None = None
@@ -135,13 +139,40 @@ class Chapter:
         return value
 
     def claims(self) -> list[claims.Result]:
-        """The chapter's claims, checked, and written to `claims.json`, sealed by a file beside."""
-        checks = importlib.import_module(f"book.{self.name}.checks")
-        results = claims.check_all(BOOK / self.name / "claims.toml", checks, self)
+        """All of `claims.toml`, checked, and written to `claims.json`, sealed by a file beside."""
+        results = claims.check_all(self.entries, self._checks(), self)
         path = self.folder / "claims.json"
         seal.write_text(path, json.dumps([result.as_dict() for result in results], indent=1))
         seal.seal(self._sealed(self.claims_name), [path], {"made_of": self.digest()})
         return results
+
+    def _checks(self) -> ModuleType:
+        return importlib.import_module(f"book.{self.name}.checks")
+
+    def _controls(self) -> Study | None:
+        """The artifact of the positive controls, made of the runs of the artifacts they read."""
+        controls = [entry for entry in self.entries if entry.kind == "control"]
+        if not controls:
+            return None
+        runs: dict[Hashable, tuple[RunSpec, ...]] = {}
+        for entry in controls:
+            check = claims.check_of(entry, self._checks())
+            if not isinstance(check, Check):
+                raise UserError(
+                    f"claims.toml of {self.name}, {entry.id}: the check of a control says what it "
+                    "reads; make it with kdlib.study.checks, or as a Check"
+                )
+            for artifact in check.reads:
+                for label, specs in self.study(artifact).runs.items():
+                    parts = label if isinstance(label, tuple) else (label,)
+                    runs[artifact, *parts] = specs
+
+        def make(records: Records) -> pd.DataFrame:
+            results = claims.check_all(controls, self._checks(), self)
+            return claims.control_table(results, self.entries)
+
+        title = "Positive controls: what must be there before the sentences can be tested"
+        return Study(f"{self.module.PAPER}/controls", title, make, runs)
 
     def made(self) -> dict[str, dict[str, Any]]:
         """The provenance of each artifact, and of the claims (`claims_name`), that is written,

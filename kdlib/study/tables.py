@@ -1,21 +1,26 @@
-"""From records to the rows of a table: accuracies with spread, differences with intervals."""
+"""From records to the cells of a table, and to comparisons: paired by seed, with intervals."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from kdlib import tasks
-from kdlib.analysis.metrics import correct, video_logits
 from kdlib.analysis.statistics import (
+    Comparison,
     Interval,
+    cluster_means,
+    compare,
+    compare_best,
     mean_interval,
-    paired_bootstrap,
-    paired_difference,
-    proportion_interval,
+    sampling_error,
 )
 from kdlib.runs.store import RunRecord
 from kdlib.study.setting import ROOT
+
+Group = Sequence[RunRecord]
+"""The records of one training, a seed each."""
 
 
 def published(chapter: str, name: str) -> pd.DataFrame:
@@ -23,7 +28,7 @@ def published(chapter: str, name: str) -> pd.DataFrame:
     return pd.read_csv(ROOT / "book" / chapter / "published" / f"{name}.csv", dtype=str)
 
 
-def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:
+def accuracies(records: Group, rule: str = "last") -> np.ndarray:
     """The task's score of each record in per cent, (n,); rule: "last" or "chosen" epoch.
 
     It is top-1 by video where videos are classified.
@@ -31,32 +36,78 @@ def accuracies(records: Sequence[RunRecord], rule: str = "last") -> np.ndarray:
     return np.array([100 * record.result[rule]["score"] for record in records])
 
 
-def accuracy(records: Sequence[RunRecord], rule: str = "last") -> Interval:
-    """The mean score in per cent with a t interval over seeds.
+def accuracy(records: Group, rule: str = "last") -> Interval:
+    """The mean score in per cent with a t interval over seeds; one seed has none.
 
-    One seed of classified videos has the interval of its test set, another task's has none.
+    The interval of a share of videos is cut to 0..100.
     """
-    if len(records) > 1 or not classifies(records[0]):
-        return mean_interval(accuracies(records, rule))
-    right = hits(records[0], rule)
-    return proportion_interval(int(right.sum()), len(right)).scaled(100)
+    found = mean_interval(accuracies(records, rule))
+    return found.clipped(0, 100) if classifies(records[0]) else found
 
 
-def gain(
-    records: Sequence[RunRecord], baseline: Sequence[RunRecord], rule: str = "last"
-) -> Interval:
-    """Difference of scores to a baseline in points, paired by seed, with an interval as `accuracy`.
+def gain(records: Group, baseline: Group, rule: str = "last") -> Interval:
+    """Difference of scores to a baseline in points, paired by seed, with its t interval."""
+    return difference([records], [baseline], rule).effect
 
-    For one seed of classified videos they are paired by test scene.
+
+def difference(ours: Sequence[Group], theirs: Sequence[Group], rule: str = "last") -> Comparison:
+    """Scores of `ours` less those of `theirs` in points, group by group, over independent seeds.
+
+    Groups of one seed share its test clips, and often its teacher: their differences are averaged
+    within it. No standard error is below that of the test sets (`sampling_error`), where videos are
+    classified. Raises ValueError unless all groups have the same seeds.
     """
-    if seeds(records) != seeds(baseline):
-        raise ValueError("records and baseline must have the same seeds in the same order")
-    if len(records) > 1 or not classifies(records[0]):
-        return paired_difference(accuracies(records, rule), accuracies(baseline, rule))
-    ours, theirs = records[0], baseline[0]
-    return paired_bootstrap(
-        hits(ours, rule), hits(theirs, rule), groups=ours.traces["groups"], seed=0
-    ).scaled(100)
+    differences, floor = _differences(ours, theirs, rule)
+    return compare(differences, floor=floor)
+
+
+def difference_to_best(
+    ours: Sequence[Group], others: Mapping[str, Sequence[Group]], rule: str = "last"
+) -> tuple[str, Comparison]:
+    """The best of the others, and `ours` against it and all others; as `difference`.
+
+    The statistics are those of `compare_best`.
+    """
+    found = {name: _differences(ours, theirs, rule) for name, theirs in others.items()}
+    return compare_best(
+        {name: differences for name, (differences, _) in found.items()},
+        {name: floor for name, (_, floor) in found.items()},
+    )
+
+
+def _differences(
+    ours: Sequence[Group], theirs: Sequence[Group], rule: str
+) -> tuple[np.ndarray, float]:
+    """The mean difference of each seed, and the least standard error of their mean, in points."""
+    pairs = list(zip(ours, theirs, strict=True))
+    clusters = seeds(pairs[0][0])
+    if any(seeds(group) != clusters for pair in pairs for group in pair):
+        raise ValueError("all records must have the same seeds in the same order")
+    found = [accuracies(a, rule) - accuracies(b, rule) for a, b in pairs]
+    means = cluster_means(np.concatenate(found), clusters * len(pairs))
+    return means, 100 * _floor([both for a, b in pairs for both in zip(a, b, strict=True)], rule)
+
+
+def _floor(pairs: Sequence[tuple[RunRecord, RunRecord]], rule: str) -> float:
+    """The standard error of the pairs' mean difference by their test sets alone."""
+    if not all(classifies(record) for pair in pairs for record in pair):
+        return 0.0
+    by_set: dict[Hashable, list[np.ndarray]] = defaultdict(list)
+    for ours, theirs in pairs:
+        difference = hits(ours, rule).astype(float) - hits(theirs, rule)
+        by_set[_test_set(ours)].append(difference / len(pairs))
+    return sampling_error(np.sum(each, axis=0) for each in by_set.values())
+
+
+def _test_set(record: RunRecord) -> Hashable:
+    """What two records have in common that were tested on the same videos.
+
+    Generated sets differ by seed, real ones only if their labels or scenes show it.
+    """
+    data = record.spec.data
+    if data.generated:
+        return data.name, data.seed, data.test
+    return data.name, *(record.traces[name].tobytes() for name in ("labels", "groups"))
 
 
 def classifies(record: RunRecord) -> bool:
@@ -64,41 +115,25 @@ def classifies(record: RunRecord) -> bool:
     return record.spec.data.asked == "classification"
 
 
-def seeds(records: Sequence[RunRecord]) -> list[int]:
+def seeds(records: Group) -> list[int]:
     """The seed of each record."""
     return [record.spec.seed for record in records]
 
 
 def hits(record: RunRecord, rule: str = "last") -> np.ndarray:
-    """Whether each test video is classified rightly, bool (N,)."""
-    scores = video_logits(record.traces[f"logits_{rule}"].astype(np.float32))
-    return correct(scores, record.traces["labels"])
+    """Whether each test video is classified rightly, bool (N,); their mean is the score."""
+    return record.traces[f"predicted_{rule}"] == record.traces["labels"]
 
 
-def bounds(interval: Interval, *, signed: bool = False, limits: bool = False) -> str:
-    """An interval as table cells show it: "80.4 [73.5, 87.3]"; limits cuts it to 0..100.
-
-    Where the data say nothing of the spread, the estimate stands alone.
-    """
-    low, high = interval.low, interval.high
-    if limits:
-        low, high = max(low, 0.0), min(high, 100.0)
-    estimate = f"{interval.estimate:{'+' if signed else ''}.1f}"
-    known = np.isfinite([interval.low, interval.high]).all()
-    return f"{estimate} [{low:.1f}, {high:.1f}]" if known else estimate
-
-
-def row(records: Sequence[RunRecord], baseline: Sequence[RunRecord] | None = None) -> dict:
+def row(records: Group, baseline: Group | None = None) -> dict:
     """The cells every results table has: accuracy by both rules, gain, n, and cost.
 
-    Brackets hold 95% intervals: t over seeds for n > 1, else over the test videos (Wilson for an
-    accuracy, paired bootstrap over scenes for a gain).
+    Accuracy and gain are `Interval`s: 95 %, t over seeds, paired for the gain.
     """
     costs = pd.DataFrame([record.result["cost"] for record in records])
-    difference = "–" if baseline is None else bounds(gain(records, baseline), signed=True)
     return {
-        tasks.load(records[0].spec.data.asked).SCORE: bounds(accuracy(records), limits=True),
-        "gain": difference,
+        tasks.load(records[0].spec.data.asked).SCORE: accuracy(records),
+        "gain": None if baseline is None else gain(records, baseline),
         "n": len(records),
         "MMACs": round(float(costs.gmacs.mean() * 1e3), 2),
         "train s": round(float(costs.training_seconds.mean()), 1),

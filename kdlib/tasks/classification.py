@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,5 +49,6 @@ def judge(outputs: Tensor, truth: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def keep(outputs: Tensor) -> dict[str, np.ndarray]:
-    """The logits as float16: enough for paired statistics, and small."""
-    return {"logits": outputs.to(torch.float16).numpy()}
+    """The class that each video is given (N,): all that paired statistics need, and exactly what
+    `judge` counts. Logits rounded to half precision change one class in a thousand."""
+    return {"predicted": metrics.video_logits(outputs).argmax(axis=1).astype(np.int32)}

@@ -9,7 +9,7 @@ import pytest
 
 from book.adaptive import audit, figures, lesson, sizes, tables
 from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, values
-from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, controls, longer
+from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, longer, selections
 from book.adaptive.study import studies
 from kdlib.errors import UserError
 from kdlib.runs.size import size
@@ -78,7 +78,7 @@ def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
     wanted = {f"sakd/table-{n:02}" for n in range(1, 16)} | {
         f"sakd/figure-{n}" for n in range(1, 7)
     }
-    assert wanted | {"sakd/controls", "sakd/longer", "sakd/audit"} == made.keys()
+    assert wanted | {"sakd/selections", "sakd/longer", "sakd/audit"} == made.keys()
     defaults = {
         made[f"sakd/table-{number:02}"].runs["SlowFast", value]
         for number, value in ((8, "Poly"), (10, "5"), (12, "GT+Teac."), (14, "0.5"))
@@ -107,7 +107,7 @@ def test_every_ablated_option_has_a_default_that_its_tables_print():
 
 
 def test_controls_change_one_thing():
-    made = controls(Runs(Setting()), (0,))
+    made = selections(Runs(Setting()), (0,))
     ours, random = made["Ours*"][0], made["Ours*, random samples"][0]
     assert dict(random.method.options) == {**ours.method.options, "pick": "random"}
     assert ours.start == made["KD, all samples"][0].start is not None
@@ -144,8 +144,8 @@ def test_longer_trainings_change_epochs_and_start_alone():
         else:
             assert spec.recipe.epochs == 0.1 * int(epochs)
             assert spec.method.name == "kd"
-    assert made["pre-trained", "20", "easy"] == controls(runs, (0,))["Ours*"]
-    assert made["from scratch", "20", "easy"] == controls(runs, (0,))["Ours*, from scratch"]
+    assert made["pre-trained", "20", "easy"] == selections(runs, (0,))["Ours*"]
+    assert made["from scratch", "20", "easy"] == selections(runs, (0,))["Ours*, from scratch"]
 
 
 def test_seeds_are_those_of_every_row():

@@ -1,4 +1,6 @@
-"""Every claim of every chapter can come out either way: a check that cannot is no check."""
+"""Every entry of every chapter can come out either way: a check that cannot is no check.
+
+And what requires a control is not testable where this control fails."""
 
 import importlib
 from functools import cache, cached_property
@@ -12,11 +14,12 @@ import pytest
 
 from book.adaptive import tables
 from kdlib.study.chapter import chapter_names
-from kdlib.study.claims import Finding, checks_of, read
+from kdlib.study.checks import Finding
+from kdlib.study.claims import checks_of, judged, read
 from kdlib.study.opening import open_chapter
 from kdlib.study.setting import ROOT
 
-CLASSES, SAMPLES, ROWS = 12, 120, 20
+CLASSES, SAMPLES, ROWS, TESTED = 12, 120, 20, 1200
 BOTH = {"supported", "contradicted"}
 
 
@@ -38,8 +41,14 @@ class MadeUp:
         return known + 0.1 * self.draw(what, (self.label, self.spec.seed)).normal()
 
     @cached_property
+    def predicted(self):
+        """The classes of its test clips, all of them truly 0: right as often as its effect says."""
+        right = np.clip(0.5 + 0.1 * self.effect("score"), 0, 1)
+        return (self.draw("test", (self.label, self.spec.seed)).random(TESTED) > right).astype(int)
+
+    @cached_property
     def result(self):
-        scores = {"score": 0.5 + 0.1 * self.effect("score")}
+        scores = {"score": float((self.predicted == 0).mean())}
         own = int(self.draw("own", self.label).choice([0, 1000]))
         return {"last": scores, "chosen": scores, "cycle": 1, "cost": {"own_parameters": own}}
 
@@ -59,6 +68,9 @@ class MadeUp:
             "was_selected": selected,
             "had_strength": np.broadcast_to(strength, selected.shape),
             "evaluated": np.arange(ROWS),
+            "predicted_last": self.predicted,
+            "labels": np.zeros(TESTED, int),
+            "groups": np.arange(TESTED),
         }
 
 
@@ -93,7 +105,7 @@ COUNTED = {
 
 @cache
 def studies(name):
-    return open_chapter(name).studies
+    return open_chapter(name, seeds=5).studies
 
 
 def made_up(name, world):
@@ -123,7 +135,7 @@ def verdicts(name, check, monkeypatch, counted=None):
     return found
 
 
-def claims(name):
+def entries(name):
     return read(ROOT / "book" / name / "claims.toml")
 
 
@@ -133,9 +145,9 @@ def checks(name):
 
 @pytest.mark.parametrize(
     ("name", "check"),
-    [(name, claim.check) for name in chapter_names() for claim in claims(name)],
+    [(name, entry.check) for name in chapter_names() for entry in entries(name)],
 )
-def test_a_claim_can_be_supported_and_contradicted(name, check, monkeypatch):
+def test_an_entry_can_be_supported_and_contradicted(name, check, monkeypatch):
     assert verdicts(name, checks(name)[check], monkeypatch, COUNTED.get(check)) >= BOTH
 
 
@@ -149,16 +161,43 @@ def test_a_vacuous_check_is_seen(monkeypatch):
 
 
 @pytest.mark.parametrize("name", chapter_names())
-def test_every_claim_has_an_id_and_a_check_of_its_own(name):
-    ids = [claim.id for claim in claims(name)]
-    assert len(set(ids)) == len(ids)
-    assert sorted(claim.check for claim in claims(name)) == sorted(checks(name))
+def test_every_entry_has_a_check_of_its_own(name):
+    assert sorted(entry.check for entry in entries(name)) == sorted(checks(name))
+
+
+@pytest.mark.parametrize("name", chapter_names())
+def test_what_requires_a_control_is_not_testable_where_it_fails(name):
+    said = entries(name)
+    good = Finding.counted(1, "", "supported", "")
+    assert {r.verdict for r in judged(said, {e.id: good for e in said})} == {"supported"}
+    resting = set()
+    for failing in (entry.id for entry in said if entry.kind == "control"):
+        findings = {entry.id: good for entry in said}
+        findings[failing] = Finding.counted(-1, "", "contradicted", "")
+        for result in judged(said, findings):
+            if result.entry.kind != "control":
+                rests = failing in result.entry.requires
+                assert result.verdict == ("not testable here" if rests else "supported")
+                resting |= {failing} if rests else set()
+    assert resting == {e.id for e in said if e.kind == "control"}, "a control of nothing"
+
+
+@pytest.mark.parametrize("name", chapter_names())
+def test_what_is_measured_says_how_sure_it_is(name):
+    chapter = made_up(name, 0)
+    for check in checks(name).values():
+        found = check(chapter)
+        if found.effect.method != "counted":
+            assert found.effect.n == 5
+            assert 0 <= found.p <= 1
+            assert found.smallest >= 0
+            assert found.floor >= 0
 
 
 def test_made_up_selections_stay_or_change():
     changed = set()
     for world in range(10):
-        (record,) = made_up("adaptive", world).records("sakd/figure-3")["KD"]
+        record, *_ = made_up("adaptive", world).records("sakd/figure-3")["KD"]
         rows = record.traces["was_selected"]
         assert (rows.sum(1) == SAMPLES // 10).all()
         changed |= {bool((a != b).any()) for a, b in pairwise(rows)}

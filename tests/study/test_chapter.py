@@ -12,7 +12,9 @@ import pytest
 import book.resolution.checks as checks
 import book.resolution.study as study
 from kdlib.errors import UserError
+from kdlib.study import claims
 from kdlib.study.chapter import Chapter, check_roles
+from kdlib.study.checks import Check, Finding
 from kdlib.study.setting import Setting
 
 ALL = {"reskd/figure-5", "reskd/true-size", "reskd/recipes", "reskd/claims"}
@@ -23,6 +25,12 @@ def chapter(tmp_path, monkeypatch):
     """A chapter whose one artifact with runs has records that were never trained."""
     studies, kept = study.studies, ALL - {"reskd/claims"}
     monkeypatch.setattr(study, "studies", lambda s: [x for x in studies(s) if x.artifact in kept])
+    read = claims.read
+    monkeypatch.setattr(
+        claims,
+        "read",
+        lambda path: [replace(e, requires=()) for e in read(path) if e.kind == "claim"],
+    )
     where = {"store": str(tmp_path / "store"), "results": str(tmp_path / "results")}
     chapter = Chapter("resolution", Setting(profile="smoke", **where))
     environment = {"device": "cpu", "commit": "c", "packages": {"torch": "2"}}
@@ -35,7 +43,7 @@ def chapter(tmp_path, monkeypatch):
     monkeypatch.setattr(chapter, "_found", lambda specs: chapter.found)
     for name, one in chapter.studies.items():
         chapter.studies[name] = replace(one, make=lambda records: pd.DataFrame({"n": [100]}))
-    monkeypatch.setattr(checks, "saving_is_spatial", lambda chapter: chapter.study("slow"))
+    monkeypatch.setattr(checks, "saving_is_spatial", Check(lambda c: c.study("slow"), ()))
     monkeypatch.setattr(
         chapter,
         "records",
@@ -132,3 +140,32 @@ def test_a_chapter_cannot_read_a_role_that_there_is_not(monkeypatch):
     monkeypatch.setattr(study, "ROLES", ("traget",))
     with pytest.raises(UserError, match=r"ROLES of book/resolution/study.py.*'target'"):
         Chapter("resolution", Setting(profile="smoke"))
+
+
+def test_positive_controls_are_an_artifact_of_the_runs_that_they_read(monkeypatch):
+    chapter = Chapter("resolution", Setting(profile="smoke"))
+    made = chapter.study("reskd/controls")
+    targets = chapter.study("reskd/targets").runs
+    assert {("reskd/targets", label): runs for label, runs in targets.items()}.items() <= (
+        made.runs.items()
+    )
+    assert {label[0] for label in made.runs} == {"reskd/targets", "reskd/resolutions"}
+    assert ("reskd/resolutions", "direct", 16) in made.runs
+    nothing = Finding.counted(1, "", "supported", "")
+    fake = dict.fromkeys(dir(checks), Check(lambda chapter: nothing, ()))
+    monkeypatch.setattr(chapter, "_checks", lambda: SimpleNamespace(**fake))
+    table = made.make({})
+    assert table["control"].tolist() == [
+        "teacher-better", "full-resolution-better", "kd-better", "epochs-no-substitute",
+    ]  # fmt: skip
+    assert "pixel-effective" in table["rests on it"][0]
+
+
+def test_a_control_says_what_it_reads(monkeypatch):
+    monkeypatch.setattr(checks, "kd_beats_direct", checks.saving_is_spatial)
+    with pytest.raises(UserError, match="reskd/kd-better: the check of a control says what it"):
+        Chapter("resolution", Setting(profile="smoke"))
+
+
+def test_a_chapter_without_controls_has_no_artifact_of_them(chapter):
+    assert "reskd/controls" not in chapter.studies
