@@ -1,11 +1,15 @@
 import io
+import re
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from kdlib.analysis.statistics import compare
 from kdlib.press import present
 from kdlib.study.chapter import Chapter
+from kdlib.study.checks import Finding
+from kdlib.study.claims import Entry, judged
 from kdlib.study.setting import Setting
 
 
@@ -13,6 +17,8 @@ def test_a_table_escapes_its_cells_and_marks_verdicts():
     shown = present.table(
         pd.DataFrame({"a|b": ["<script>", "supported"], "c": [1.5, float("nan")]})
     ).data
+    chip = '<span class="verdict verdict-not-testable-here">not testable here</span>'
+    assert chip in present.table(pd.DataFrame({"a": ["not testable here"]})).data
     assert "<script>" not in shown
     assert '<span class="verdict verdict-supported">supported</span>' in shown
     assert "a<br>b" in shown
@@ -48,3 +54,53 @@ def test_a_shown_artifact_says_where_it_is_from(tmp_path, monkeypatch):
     assert "From generated clips; profile smoke, 2 seeds. These numbers are no evidence" in shown
     assert "cifar100" not in shown
     assert "nothing was trained for it." in present.show(chapter, "reskd/true-size").data
+
+
+def results():
+    """A control that fails, a sentence that rests on it, one that does not, and a comparison."""
+    up = Finding.measured(compare([1.0, 1.1, 0.9]), "A against B")
+    down = Finding.measured(compare([-1.0, -1.2, -0.9]), "C against D")
+    saved = Finding.measured(compare([0.5, 0.51, 0.55]), "time", "of the time")
+    entries = [
+        Entry("control", "p/c", "There is <something>", "check"),
+        Entry("claim", "p/1", "One", "check", "Table 1", ("p/c",)),
+        Entry("claim", "p/2", "Two", "check", "Table 2"),
+        Entry("claim", "p/3", "Three", "check", "Table 3"),
+        Entry("comparison", "p/4", "Four", "check"),
+    ]
+    counted = Finding.counted(0, "parameters added", "supported", "counted")
+    found = {"p/c": down, "p/1": up, "p/2": counted, "p/3": "its runs failed", "p/4": saved}
+    return [result.as_dict() for result in judged(entries, found)]
+
+
+def cells(text):
+    """The texts of a table without their markup."""
+    rows = [
+        [re.sub("<.*?>", "", cell) for cell in re.findall("<t[hd].*?>(.*?)</t[hd]>", row)]
+        for row in re.findall("<tr.*?</tr>", text, re.DOTALL)
+    ]
+    return pd.DataFrame(rows[1:], columns=rows[0])
+
+
+def test_entries_stand_under_three_headings_with_all_that_makes_the_verdict():
+    shown = present.claims_tables(results(), {"A set": {"p/1": "supported"}}).data
+    headings = ["Positive controls", "The paper's sentences", "The book's own comparisons"]
+    assert re.findall("<h3>(.*?)</h3>", shown) == headings
+    controls, claims, own = map(cells, re.findall("<table.*?</table>", shown, re.DOTALL))
+    columns = ["how", "effect [95 %]", "n", "p", "p corrected", "detects"]
+    assert list(claims) == ["verdict", "A set", "the paper says", *columns]
+    assert list(controls)[2] == "must hold"
+    assert controls["verdict"][0] == "contradicted"
+    assert claims["verdict"].tolist() == ["not testable here", "supported", "inconclusive"]
+    assert claims["A set"].tolist() == ["supported", "–", "–"]
+    assert claims["how"][0] == "A against B. it requires p/c, which does not hold"
+    assert claims["effect [95 %]"].tolist() == ["+1.0 [0.8, 1.2] points", "0 parameters added", "–"]
+    assert claims["n"].tolist() == ["3", "–", "–"]
+    assert own["effect [95 %]"][0] == "+0.52 [0.45, 0.59] of the time"
+    assert own["detects"][0] == "0.09"
+    assert "&lt;something&gt; (this book)" in shown
+
+
+def test_a_kind_of_which_there_is_none_has_no_heading():
+    shown = present.claims_tables([r for r in results() if r["kind"] == "claim"]).data
+    assert re.findall("<h3>(.*?)</h3>", shown) == ["The paper's sentences"]

@@ -3,8 +3,10 @@ import json
 import pandas as pd
 import pytest
 
+from kdlib.analysis.statistics import Interval, mean_interval
 from kdlib.errors import UserError
 from kdlib.press import reference
+from kdlib.study import artifacts
 from kdlib.study.chapter import Chapter
 from kdlib.study.setting import Setting
 
@@ -25,7 +27,7 @@ def kept(tmp_path):
     about = {"profile": "laptop", "data": {"target": "jhmdb21"}, "machine": "2 cores of an X"}
     (folder / "about.json").write_text(json.dumps({**about, "date": "2026-01-02"}))
     THEIRS.to_csv(folder / "reskd/targets.csv", index=False)
-    claims = [{"text": "KD helps", "verdict": "inconclusive"}]
+    claims = [{"id": "reskd/a", "kind": "claim", "verdict": "inconclusive"}]
     (folder / "reskd/claims.json").write_text(json.dumps(claims))
     return tmp_path
 
@@ -71,6 +73,31 @@ def test_tables_of_other_shapes_stand_whole(kept):
     assert theirs.astype(str).equals(THEIRS.astype(str))
     assert reference.whole_tables(OURS, "reskd/targets", found) == {}
     assert reference.whole_tables(wide, "reskd/other", found) == {}
+
+
+def test_results_with_intervals_as_numbers_are_shown_as_ever(kept):
+    cells = [Interval(21.04, 18, 24.26, 5, "t"), mean_interval([9.0])]
+    gains = [Interval(2.0, -1, 5, 5, "paired t"), None]
+    theirs = THEIRS.assign(**{"top-1 %": cells, "gain": gains})
+    path = kept / "laptop/jhmdb21/reskd/targets"
+    artifacts.write(theirs, path, {})
+    found = reference.references(Setting(), kept)
+    value, _ = reference.with_columns(OURS, "reskd/targets", found)
+    assert value["JHMDB-21|top-1 %"][1] == "21.0 [18.0, 24.3]"
+    assert value["JHMDB-21|gain"][1] == "+2.0 [-1.0, 5.0]"
+    ((_, whole),) = reference.whole_tables(
+        OURS.rename(columns={"gain": "train s"}), "reskd/targets", found
+    ).items()
+    assert list(whole) == list(THEIRS)
+    assert whole["top-1 %"].tolist() == ["21.0 [18.0, 24.3]", "9.0"]
+
+
+def test_verdicts_of_earlier_rules_are_not_shown(kept):
+    chapter = Chapter("resolution", Setting(profile="smoke"))
+    assert reference.verdicts(chapter, kept) == {"JHMDB-21": {"reskd/a": "inconclusive"}}
+    path = kept / "laptop/jhmdb21/reskd/claims.json"
+    path.write_text('[{"id": "reskd/a", "verdict": "supported"}]')
+    assert reference.verdicts(chapter, kept) == {}
 
 
 def test_ones_own_data_are_not_shown_twice(kept, tmp_path):

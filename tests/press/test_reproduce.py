@@ -13,6 +13,7 @@ from kdlib.press.reproduce import reproduce
 from kdlib.press.status import explain, status
 from kdlib.press.summary import Summary, clock
 from kdlib.runs.store import RunStore
+from kdlib.study import claims
 from kdlib.study.chapter import Chapter
 from kdlib.study.opening import PARAMETERS
 from kdlib.study.setting import Setting
@@ -36,6 +37,8 @@ def setting(tmp_path, monkeypatch):
     monkeypatch.setattr(
         study, "studies", lambda setting: [s for s in studies(setting) if s.artifact in kept]
     )
+    read = claims.read  # without controls: their runs are among those that are left out
+    monkeypatch.setattr(claims, "read", lambda p: [e for e in read(p) if e.kind != "control"])
     monkeypatch.setattr(module.site, "build", lambda *a, **k: tmp_path / "index.html")
     monkeypatch.setattr(lessons, "sources", lambda chapter: sorted(tmp_path.glob("*.ipynb")))
     return Setting(
@@ -130,6 +133,23 @@ def test_what_is_not_true_is_not_counted(setting):
     assert summary.artifacts == []
     assert not summary.verdicts
     assert len(summary.failures) == 3
+
+
+def test_controls_and_sentences_are_counted_apart(setting, monkeypatch):
+    (chapter,) = module.open_chapters(["resolution"], setting)
+    said = [
+        ("control", "supported"), ("control", "inconclusive"), ("claim", "not testable here"),
+        ("claim", "supported"), ("comparison", "contradicted"),
+    ]  # fmt: skip
+    chapter.folder.mkdir(parents=True)
+    (chapter.folder / "claims.json").write_text(
+        json.dumps([{"kind": kind, "verdict": verdict} for kind, verdict in said])
+    )
+    summary = Summary()
+    summary.count(chapter, [*chapter.studies, chapter.claims_name])
+    assert "claims     1 not testable here, 1 supported\n" in summary.text()
+    assert "controls   1 of 2 hold\n" in summary.text()
+    assert "controls" not in Summary().text()
 
 
 @pytest.mark.parametrize("chapters", [[], ["resolution"]])

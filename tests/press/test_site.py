@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from kdlib.press import site
 from kdlib.press.notebooks import ROOT
+from kdlib.study.claims import VERDICTS
 
 STAMP = "Numbers from profile <smoke> on generated clips"
 ZETA = "Numbers from real clips of <a set>"
@@ -117,8 +118,8 @@ def test_math_is_drawn_by_a_local_mathjax(built):
 def test_tables_and_verdicts_arrive_and_are_styled(built):
     assert TABLE in (built / "zeta" / "01-lesson.html").read_text()
     style = (built / "_static" / "kd.css").read_text()
-    for verdict in ("supported", "contradicted", "inconclusive"):
-        assert f".verdict-{verdict} {{" in style
+    for verdict in VERDICTS:
+        assert f".verdict-{verdict.replace(' ', '-')} {{" in style
 
 
 def test_every_page_says_where_its_numbers_are_from(built):

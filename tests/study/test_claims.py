@@ -102,7 +102,7 @@ def test_a_faulty_file_is_named_with_its_entry(file, old, new, message):
 
 def test_text_that_is_none_is_refused_in_one_line(file):
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="claims.toml of"):
+    with pytest.raises(UserError, match=r"claims.toml of .*utf-8"):
         read(file)
 
 
