@@ -94,7 +94,7 @@ def claims_tables(
     for kind, (heading, sentence) in HEADINGS.items():
         rows = [_entry(e, sentence, elsewhere or {}) for e in entries if e["kind"] == kind]
         if rows:
-            parts.append(f"<h3>{heading}</h3>{table(pd.DataFrame(rows)).data}")
+            parts.append(f"<h3>{heading}</h3>{table(pd.DataFrame(rows, dtype=object)).data}")
     return HTML(f'<div class="kd-claims">{"".join(parts)}</div>')
 
 

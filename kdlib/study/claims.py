@@ -196,7 +196,7 @@ def control_table(controls: Sequence[Result], entries: Sequence[Entry]) -> pd.Da
                 "rests on it": ", ".join(resting),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype=object)  # whole numbers stay whole beside missing ones
 
 
 def check_of(entry: Entry, module: ModuleType) -> Callable[[Any], Finding]:

@@ -82,3 +82,20 @@ def test_withheld_labels_are_refused_where_they_are_needed():
     batch = Batch(torch.zeros(1, 3, 1, 8, 8), None, torch.zeros(1))
     with pytest.raises(UserError, match=r"data\.labels: withheld"):
         tasks.load("classification").loss(torch.zeros(1, 3), batch)
+
+
+def test_the_classes_that_are_kept_give_the_very_score():
+    # Logits closer than half precision can tell: rounded, the first class would win everywhere.
+    logits = torch.tensor([[5.0, 5.0005, 0.0]]).repeat(4, 1)[:, None]
+    assert (logits.half() == logits.half()[:, :, :1])[..., 1].all()
+    labels = torch.tensor([1, 1, 1, 0])
+    task = tasks.load("classification")
+    kept = task.keep(logits)["predicted"]
+    assert kept.tolist() == [1, 1, 1, 1]
+    judged = task.judge(logits, {"labels": labels[:, None]})
+    assert (kept == labels.numpy()).mean() == judged["score"] == 0.75
+
+
+def test_kept_classes_are_those_of_videos_not_of_views():
+    views = torch.tensor([[[4.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
+    assert tasks.load("classification").keep(views)["predicted"].tolist() == [0]
