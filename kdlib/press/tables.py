@@ -30,7 +30,7 @@ def table(value: pd.DataFrame) -> str:
 
 
 def _parts(value: pd.DataFrame) -> list[pd.DataFrame]:
-    """The whole table; if it is too wide, its columns without a group, beside some of its groups."""
+    """The table; if it is too wide, its columns without a group beside some of its groups."""
     columns = [str(name) for name in value.columns]
     own = [name for name in columns if "|" not in name]
     groups = [list(names) for group, names in groupby(columns, _group) if group]

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from kdlib.analysis.statistics import MINIMUM, Comparison, smallest_effect
 from kdlib.study import tables
@@ -116,10 +115,21 @@ def best_value(by_value: Mapping[str, Sequence[Group]], default: str, over: str)
     )
 
 
-def spans(values: pd.Series, unit: str) -> str:
-    """The rows with the lowest and the highest number: "from 1 s (a) to 5 s (b)"."""
-    low, high = values.idxmin(), values.idxmax()
-    return f"from {values[low]:,.4g} {unit} ({low}) to {values[high]:,.4g} {unit} ({high})"
+def difference(pairs: Pairs) -> str:
+    """The mean difference of several trainings to those they are compared with, in words."""
+    ours, theirs = ([pair[k] for pair in pairs.values()] for k in (0, 1))
+    return worded(tables.difference(ours, theirs))
+
+
+def level(group: Group) -> float:
+    """The mean score of a training in per cent."""
+    return float(tables.accuracies(group).mean())
+
+
+def span(values: Mapping[str, float], unit: str) -> str:
+    """Between which of the named numbers all lie: "1.5 s (a) to 5 s (b)"."""
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    return f"{values[low]:,.3g} {unit} ({low}) to {values[high]:,.3g} {unit} ({high})"
 
 
 def controls(value: Any, records: Any) -> Reading:
