@@ -6,7 +6,7 @@ JupyterLab: there are no such files there.
 """
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -35,11 +35,22 @@ def files(chapters: Iterable[Chapter]) -> dict[str, bytes]:
     return found
 
 
-def below(chapter: Chapter, study: Study, value: Value, records: Records) -> str:
-    """HTML that stands below an artifact on a chapter's page."""
+def below(
+    chapter: Chapter,
+    study: Study,
+    value: Value,
+    records: Records,
+    elsewhere: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
+    """HTML that stands below an artifact on a chapter's page; elsewhere: folded tables by title."""
     ends = ("csv", "tex", "json") if isinstance(value, pd.DataFrame) else ("svg", "png", "json")
     box = _box(study.read(value, records)) if study.read else ""
-    return box + _line(chapter, study.artifact, ends) + _runs(records)
+    folded = "".join(
+        f'<details class="kd-folded"><summary>{html.escape(title)}</summary>{tables.table(other)}'
+        "</details>"
+        for title, other in (elsewhere or {}).items()
+    )
+    return _line(chapter, study.artifact, ends) + box + folded + _runs(records)
 
 
 def of_claims(chapter: Chapter) -> str:
@@ -66,7 +77,7 @@ def _line(chapter: Chapter, name: str, ends: Iterable[str]) -> str:
     if name != chapter.claims_name:
         explained = f" · its runs: <code>python -m kdlib explain {html.escape(name)}</code>"
     return (
-        f'<div class="kd-evidence"><span class="kd-files" hidden>{links} · </span>'
+        f'<div class="kd-evidence"><span class="kd-files" style="display: none">{links} · </span>'
         f"made by <code>{command}</code>{explained}</div>"
     )
 
@@ -79,7 +90,7 @@ def _runs(records: Records) -> str:
     count = len({row["key"] for row in rows})
     title = "The run it is made of" if count == 1 else f"The {count} runs it is made of"
     return (
-        f'<details class="kd-runs"><summary>{title}</summary>{tables.table(pd.DataFrame(rows))}'
+        f'<details class="kd-folded kd-runs"><summary>{title}</summary>{tables.table(pd.DataFrame(rows))}'
         "</details>"
     )
 

@@ -45,13 +45,9 @@ def show(chapter: Chapter, artifact: str) -> HTML:
     source = stamp.artifact_text(chapter.setting, study.runs)
     lines = " ".join(html.escape(line) for line in (source, *notes))
     caption = f"{html.escape(study.title)} <code>{html.escape(artifact)}</code><br>{lines}"
-    others = "".join(
-        f"<details><summary>{html.escape(note)}</summary>{table(other).data}</details>"
-        for note, other in folded.items()
-    )
+    below = evidence.below(chapter, study, value, records, folded)
     return HTML(
-        f'<figure class="kd-artifact">{body.data}<figcaption>{caption}</figcaption></figure>'
-        f"{others}{evidence.below(chapter, study, value, records)}"
+        f'<figure class="kd-artifact">{body.data}<figcaption>{caption}</figcaption></figure>{below}'
     )
 
 

@@ -107,4 +107,4 @@ def _cell(text: str) -> str:
     if found := _BOUNDS.fullmatch(text):
         estimate, bounds, rest = (html.escape(part or "") for part in found.groups())
         return f'{estimate} <span class="kd-bounds">{bounds}</span>{rest}'
-    return html.escape(text)
+    return html.escape(text).replace(" %", "&nbsp;%")

@@ -30,48 +30,45 @@ class Reading(NamedTuple):
 def gains(pairs: Pairs, over: str) -> str:
     """The largest and the smallest of several gains, each with its interval.
 
-    over: what the gains are over, such as "direct".
+    over: what the gains are over, such as "direct training".
     """
     found = {name: tables.difference([a], [b]) for name, (a, b) in pairs.items()}
     order = sorted(found, key=lambda name: found[name].effect.estimate)
     best, worst = order[-1], order[0]
-    said = f"Over {over}, {best} gains {worded(found[best])}"
+    said = f"Over {over}, “{best}” gains {worded(found[best])}"
     if len(order) > 1:
-        said += f"; at the other end, {worst} gains {worded(found[worst])}"
-    beyond = [name for name in order if found[name].effect.low > 0 and decides(found[name])]
-    below = [name for name in order if found[name].effect.high < 0 and decides(found[name])]
-    if len(order) > 2 and decides(found[best]):
-        said += (
-            f". Of {len(order)} rows the intervals of {len(beyond)} lie above 0, of {len(below)} "
-            "below it"
-        )
+        said += f"; “{worst}” gains least, {worded(found[worst])}"
+    if len(order) > 2 and _decides(found[best]):
+        above = sum(each.effect.low > 0 for each in found.values())
+        below = sum(each.effect.high < 0 for each in found.values())
+        said += f". Of {len(order)} intervals {above} lie above 0 and {below} below it"
     return f"{said}."
 
 
 def worded(found: Comparison, unit: str = "points") -> str:
-    """Such as "+2.1 [0.3, 3.9] points (n = 5), which is beyond what seeds differ by"."""
+    """Such as "+2.1 [0.3, 3.9] points, beyond the noise"; too few seeds are not judged."""
     effect = found.effect
-    said = f"{effect:.1f} {unit} (n = {effect.n})"
-    if effect.n < 2:
-        return f"{said}, of which one seed cannot tell the spread"
-    if effect.n < MINIMUM:
-        return f"{said}, of too few seeds to decide anything"
-    if effect.low > 0 or effect.high < 0:
-        return f"{said}, which is beyond the noise of seeds and test clips"
-    return f"{said}, which is within the noise of seeds and test clips"
+    said = f"{effect:.1f} {unit}"
+    if not _decides(found):
+        return said
+    beyond = effect.low > 0 or effect.high < 0
+    return f"{said}, {'beyond' if beyond else 'within'} the noise"
 
 
-def decides(found: Comparison) -> bool:
-    """Whether there are seeds enough for its interval to decide anything."""
+def _decides(found: Comparison) -> bool:
     return found.effect.n >= MINIMUM
 
 
 def power(pairs: Pairs) -> str:
-    """The smallest effects that these comparisons could have shown, and seeds for `WANTED`."""
+    """The smallest effects that these comparisons could have shown, and seeds for `WANTED`.
+
+    Noise is what seeds and test clips do to a difference, by its 95 % interval.
+    """
     found = [tables.difference([a], [b]) for a, b in pairs.values()]
     n = found[0].effect.n
-    if n < 2:
-        return "With one seed a row no effect can be told from chance: SEEDS=5 gives five to each."
+    if n < MINIMUM:
+        seeds = "One seed decides" if n == 1 else f"{n} seeds decide"
+        return f"{seeds} nothing, whatever the differences: SEEDS=5 gives each row five."
     low, high = (f(each.smallest for each in found) for f in (min, max))
     span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
     typical = float(np.median([each.smallest for each in found]))
@@ -80,7 +77,7 @@ def power(pairs: Pairs) -> str:
         return f"{said}."
     needed = seeds_for(WANTED, typical, n)
     count = f"over {MOST_SEEDS:,}" if needed is None else f"about {needed}"
-    return f"{said}; for {WANTED} points it would take {count} seeds."
+    return f"{said}; for {WANTED} points a typical row would need {count} seeds."
 
 
 def seeds_for(effect: float, smallest: float, n: int) -> int | None:
@@ -110,7 +107,7 @@ def best_value(by_value: Mapping[str, Sequence[Group]], default: str, over: str)
     rival, found = tables.difference_to_best(by_value[default], others)
     return (
         f"The mean of {over} is highest at {best} ({means[best]:.1f} %) and lowest at {worst} "
-        f"({means[worst]:.1f} %). The default, {default}, less the best other, {rival}: "
+        f"({means[worst]:.1f} %). The default, {default}, less the best other value, {rival}: "
         f"{worded(found)}."
     )
 
