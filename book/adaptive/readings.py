@@ -115,9 +115,9 @@ def ablation(value: Any, records: Records, number: int) -> Reading:
 
 
 WHY = {
-    "threshold": "A low η cuts the interruption off early: clips of all epochs then look alike, "
-    "and so do their difficulties. A high one goes on to drop frames until little is left to judge "
-    "a clip by. A flat column means that the order of the clips hardly depends on it.",
+    "threshold": "A low η lets frames change places from early on, a high one goes on to drop them "
+    "until little is left to judge a clip by. It changes what the difficulty sees, not what is "
+    "trained on: a flat column means that the ranking of the clips hardly depends on it.",
     "history": "λ is how much of a sample's old strength is kept. A large one smooths over noisy "
     "difficulties, a small one follows the student; where strengths hardly change, neither shows.",
     "rate": "The three curves differ in when interruption grows, not in how far. They can differ "

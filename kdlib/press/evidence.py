@@ -89,10 +89,8 @@ def _runs(records: Records) -> str:
         return ""
     count = len({row["key"] for row in rows})
     title = "The run it is made of" if count == 1 else f"The {count} runs it is made of"
-    return (
-        f'<details class="kd-folded kd-runs"><summary>{title}</summary>{tables.table(pd.DataFrame(rows))}'
-        "</details>"
-    )
+    body = tables.table(pd.DataFrame(rows))
+    return f'<details class="kd-folded kd-runs"><summary>{title}</summary>{body}</details>'
 
 
 def _run(label: object, record: RunRecord) -> dict[str, object]:
