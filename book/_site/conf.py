@@ -43,11 +43,16 @@ html_theme_options = {
     "navbar_persistent": [],
     "show_navbar_depth": 1,
     "show_toc_level": 2,
+    # The right margin is the tables'; what is on a page stands below the chapters.
+    "secondary_sidebar_items": [],
     "footer_content_items": [],
     "use_download_button": True,
     "use_fullscreen_button": False,
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
+}
+html_sidebars = {
+    "**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html", "page-toc.html"]
 }
 html_context = {"default_mode": "light"}
 html_static_path = ["_static"]

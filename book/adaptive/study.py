@@ -1,9 +1,11 @@
 """The adaptive chapter (SAKD): which runs each artifact needs, and how it is made of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from book.adaptive import ablations, audit, figures, sizes, tables
+from book.adaptive.readings import READINGS
 from book.adaptive.runs import (
     ABLATED,
     BASES,
@@ -27,13 +29,14 @@ ROLES = ("target", "image")
 def studies(setting: Setting) -> list[Study]:
     """All artifacts of the chapter with their runs at this setting."""
     runs = Runs(setting)
-    return [
+    found = [
         *_first_tables(runs),
         *_selections(runs),
         *_ablations(runs),
         Study("sakd/audit", "What the printed tables say of each other", audit.table),
         *_figures(runs),
     ]
+    return [replace(study, read=READINGS.get(study.artifact)) for study in found]
 
 
 def _first_tables(runs: Runs) -> list[Study]:

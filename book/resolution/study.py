@@ -1,9 +1,11 @@
 """The resolution chapter (ResKD): which runs each artifact needs, and how it is made of them."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from book.resolution import figures, regimes, tables
+from book.resolution.readings import READINGS
 from book.resolution.runs import Runs
 from kdlib.runs.spec import RunSpec
 from kdlib.study.chapter import Study
@@ -18,7 +20,7 @@ PUBLISHED = Path(__file__).parent / "published"
 def studies(setting: Setting) -> list[Study]:
     """All artifacts of the chapter with their runs at this setting."""
     runs = Runs(setting)
-    return [
+    found = [
         *_what_to_distil(runs),
         *_at_each_resolution(runs),
         Study(
@@ -35,6 +37,7 @@ def studies(setting: Setting) -> list[Study]:
             tables.true_size_table,
         ),
     ]
+    return [replace(study, read=READINGS.get(study.artifact)) for study in found]
 
 
 def _what_to_distil(runs: Runs) -> list[Study]:

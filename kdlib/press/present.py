@@ -12,8 +12,8 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kdlib.press import reference
-from kdlib.study import artifacts, claims, stamp
+from kdlib.press import evidence, reference, tables
+from kdlib.study import stamp
 from kdlib.study.chapter import Chapter, MissingRuns
 
 # Of each kind of entry, its heading and that of its sentences.
@@ -25,31 +25,30 @@ HEADINGS = {
 
 
 def show(chapter: Chapter, artifact: str) -> HTML:
-    """A captioned artifact, trained for if need be; if that fails, the reason without traceback."""
+    """A captioned artifact, trained for if need be; if that fails, the reason without traceback.
+
+    Below it stand the ways to its evidence, and what can be read from it (`evidence`).
+    """
+    study = chapter.study(artifact)
     try:
-        value = chapter.make(artifact)
+        records = chapter.records(artifact)
     except MissingRuns as error:
         text = f"<strong>{html.escape(artifact)} was not made.</strong> {html.escape(str(error))}"
         return HTML(f'<div class="kd-failure">{text}</div>')
-    title = chapter.study(artifact).title
+    value = chapter.write(artifact, records)
     notes: list[str] = []
-    others: dict[str, pd.DataFrame] = {}
-    if isinstance(value, pd.DataFrame):
-        elsewhere = reference.references(chapter.setting)
-        others = reference.whole_tables(value, artifact, elsewhere)
-        value, notes = reference.with_columns(value, artifact, elsewhere)
-    body = figure(value, title) if isinstance(value, Figure) else table(value)
-    source = stamp.artifact_text(chapter.setting, chapter.study(artifact).runs)
+    folded: dict[str, pd.DataFrame] = {}
+    shown = value
+    if isinstance(shown, pd.DataFrame):
+        shown, notes, folded = reference.beside(shown, artifact, chapter.setting, study.specs())
+    body = table(shown) if isinstance(shown, pd.DataFrame) else figure(shown, study.title)
+    source = stamp.artifact_text(chapter.setting, study.runs)
     lines = " ".join(html.escape(line) for line in (source, *notes))
-    caption = (
-        f"<figcaption>{html.escape(title)} <code>{html.escape(artifact)}</code><br>{lines}"
-        "</figcaption>"
+    caption = f"{html.escape(study.title)} <code>{html.escape(artifact)}</code><br>{lines}"
+    below = evidence.below(chapter, study, value, records, folded)
+    return HTML(
+        f'<figure class="kd-artifact">{body.data}<figcaption>{caption}</figcaption></figure>{below}'
     )
-    folded = "".join(
-        f"<details><summary>{html.escape(note)}</summary>{table(other).data}</details>"
-        for note, other in others.items()
-    )
-    return HTML(f'<figure class="kd-artifact">{body.data}{caption}{folded}</figure>')
 
 
 def figure(value: Figure, title: str) -> HTML:
@@ -62,18 +61,8 @@ def figure(value: Figure, title: str) -> HTML:
 
 
 def table(value: pd.DataFrame) -> HTML:
-    """A table as HTML: verdicts become chips, missing cells a dash."""
-    cells = value.map(_cell)
-    cells.columns = [html.escape(str(column)).replace("|", "<br>") for column in cells.columns]
-    body = cells.to_html(index=False, escape=False, border=0, classes="kd-table")
-    return HTML(f'<div class="kd-scroll">{body}</div>')
-
-
-def _cell(value: object) -> str:
-    if value in claims.VERDICTS:
-        name = str(value).replace(" ", "-")
-        return f'<span class="verdict verdict-{name}">{value}</span>'
-    return html.escape(artifacts.text(value))
+    """A table as HTML (`tables.table`)."""
+    return HTML(tables.table(value))
 
 
 def show_claims(chapter: Chapter) -> HTML:
@@ -82,10 +71,11 @@ def show_claims(chapter: Chapter) -> HTML:
     Verdicts of reference results stand beside them, a column for each set of real data.
     """
     entries = [result.as_dict() for result in chapter.claims()]
-    tables = claims_tables(entries, reference.verdicts(chapter))
+    found = claims_tables(entries, reference.verdicts(chapter))
     source = html.escape(stamp.chapter_text(chapter.setting, chapter.specs()))
     return HTML(
-        f'<figure class="kd-artifact">{tables.data}<figcaption>{source}</figcaption></figure>'
+        f'<figure class="kd-artifact">{found.data}<figcaption>{source}</figcaption></figure>'
+        f"{evidence.of_claims(chapter)}"
     )
 
 

@@ -11,18 +11,20 @@ They hold no weights and never satisfy a plan.
 
 import json
 import os
-import platform
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kdlib.data.manifest import load
+from kdlib.data.manifest import Manifest, load
 from kdlib.errors import UserError
-from kdlib.study import artifacts
+from kdlib.runs.execute import processor
+from kdlib.runs.spec import RunSpec
+from kdlib.study import artifacts, stamp
 from kdlib.study.chapter import Chapter
 from kdlib.study.seal import write_text
 from kdlib.study.setting import ROOT, Setting
@@ -38,19 +40,32 @@ class Reference(NamedTuple):
     about: dict[str, Any]
     folder: Path
 
-    @property
-    def short(self) -> str:
-        """The titles of its data without what stands in brackets."""
-        return ", ".join(load(name).title.split(" (")[0] for name in self.about["data"].values())
+    def sets(self, media: Collection[str]) -> list[Manifest]:
+        """Its data sets of these media; all where none is of them."""
+        found = [load(name) for name in self.about["data"].values()]
+        return [one for one in found if one.media in media] or found
 
-    @property
-    def note(self) -> str:
-        """Which data, profile, machine and day these results are from."""
+    def short(self, media: Collection[str] = ()) -> str:
+        """The titles of its data without what stands in brackets."""
+        return ", ".join(_short(one) for one in self.sets(media))
+
+    def note(self, media: Collection[str] = ()) -> str:
+        """Which data, profile, machine and day these results are from, and what guessing gives."""
         about = self.about
-        return (
-            f"{self.short}: reference results on real data, profile {about['profile']}, "
-            f"{about['machine']}, {about['date']}."
+        chance = " ".join(
+            f"{_short(one)} has {one.class_count} classes: guessing is right in "
+            f"{100 / one.class_count:.1f} %."
+            for one in self.sets(media)
+            if one.task == "classification"
         )
+        return (
+            f"{self.short(media)}: reference results on real data, profile {about['profile']}, "
+            f"{about['machine']}, {about['date']}. {chance}"
+        ).rstrip()
+
+
+def _short(data: Manifest) -> str:
+    return data.title.split(" (")[0]
 
 
 def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -> Path:
@@ -100,18 +115,9 @@ def _about(setting: Setting) -> dict[str, Any]:
         "profile": setting.profile,
         "data": setting.roles,
         "device": setting.device,
-        "machine": f"{os.cpu_count()} cores of {_processor()}",
+        "machine": f"{os.cpu_count()} cores of {processor()}",
         "date": date.today().isoformat(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:
@@ -137,50 +143,89 @@ def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str
             claims = _parsed(path)
             judged = {claim["id"]: claim["verdict"] for claim in claims if "kind" in claim}
             if judged:
-                found[reference.short] = judged
+                found[reference.short()] = judged
     return found
 
 
-def with_columns(
-    value: pd.DataFrame, artifact: str, references: Sequence[Reference]
-) -> tuple[pd.DataFrame, list[str]]:
-    """A results table with the columns `SHOWN` from elsewhere before its `n`, and notes on them.
+def beside(
+    value: pd.DataFrame,
+    artifact: str,
+    setting: Setting,
+    specs: Sequence[RunSpec],
+    folder: Path = FOLDER,
+) -> tuple[pd.DataFrame, list[str], dict[str, pd.DataFrame]]:
+    """A table with columns from elsewhere, notes on them, and by their notes the tables that do not
+    fit beside it.
 
-    Rows are matched by the columns before the first of `SHOWN`, which name them.
+    Columns are those of `SHOWN`, under the name of the data they are from. They stand beside ours
+    only where all sizes are the same, which is so in one profile; rows are matched by the columns
+    before the first of `SHOWN`, which name them.
     """
+    media = {load(spec.data.name).media for spec in specs}
     notes: list[str] = []
+    folded: dict[str, pd.DataFrame] = {}
+    added: list[tuple[str, pd.DataFrame]] = []
+    for reference in references(setting, folder):
+        path = reference.folder / f"{artifact}.csv"
+        if not path.exists():
+            continue
+        theirs = _parsed(path)
+        note = f"{reference.note(media)} {story(theirs)}".rstrip()
+        columns = None
+        if reference.about["profile"] == setting.profile:
+            columns = _matched(value, theirs)
+        if columns is None:
+            folded[note] = theirs
+        else:
+            notes.append(note)
+            added.append((reference.short(media), columns))
+    if added:
+        own = stamp.data_text(specs)
+        place = list(value.columns).index(SHOWN[-1]) + 1
+        value = value.rename(columns={name: f"{own}|{name}" for name in SHOWN})
+        for title, columns in reversed(added):
+            for column in reversed(SHOWN):
+                value.insert(place, f"{title}|{column}", columns[column].to_numpy())
+    return value, notes, folded
+
+
+def _matched(value: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame | None:
+    """Their columns `SHOWN` in the order of our rows; None if no row is in both."""
     columns = list(value.columns)
     if not set(SHOWN) <= set(columns):
-        return value, notes
-    value, names = value.copy(), columns[: columns.index(SHOWN[0])]
-    rows = value[names].astype(str)
-    for reference in references:
-        path = reference.folder / f"{artifact}.csv"
-        theirs = _parsed(path) if path.exists() else pd.DataFrame()
-        if not {*names, *SHOWN} <= set(theirs.columns) or theirs.duplicated(names).any():
-            continue
-        theirs = rows.merge(theirs, on=names, how="left")
-        if theirs[SHOWN[0]].isna().all():
-            continue
-        place = list(value.columns).index("n") if "n" in value.columns else len(value.columns)
-        for offset, column in enumerate(SHOWN):
-            value.insert(place + offset, f"{reference.short}|{column}", theirs[column].to_numpy())
-        notes.append(reference.note)
-    return value, notes
+        return None
+    names = columns[: columns.index(SHOWN[0])]
+    if not {*names, *SHOWN} <= set(theirs.columns) or theirs.duplicated(names).any():
+        return None
+    found = value[names].astype(str).merge(theirs, on=names, how="left")
+    return None if found[SHOWN[0]].isna().all() else found[SHOWN]
 
 
-def whole_tables(
-    value: pd.DataFrame, artifact: str, references: Sequence[Reference]
-) -> dict[str, pd.DataFrame]:
-    """By their notes, the tables from elsewhere of an artifact that `with_columns` cannot match."""
-    if set(SHOWN) <= set(value.columns):
-        return {}
-    found = {}
-    for reference in references:
-        path = reference.folder / f"{artifact}.csv"
-        if path.exists():
-            found[reference.note] = _parsed(path)
-    return found
+def story(theirs: pd.DataFrame) -> str:
+    """Whether the teacher of a table knows what its student does not; "" where it has not both."""
+    if SHOWN[0] not in theirs.columns:
+        return ""
+    levels = dict(zip(theirs.iloc[:, 0], theirs[SHOWN[0]], strict=True))
+    teacher, student = (
+        next((levels[name] for name in names if name in levels), "")
+        for names in (("teacher",), ("direct", "student, labels alone"))
+    )
+    if not teacher or not student:
+        return ""
+    above, below = _bounds(teacher), _bounds(student)
+    said = f"The teacher is right in {teacher} %, its student on labels alone in {student} %:"
+    if above[0] > below[2]:
+        return f"{said} it knows something that labels did not tell the student."
+    if above[1] > below[1]:
+        return f"{said} not clearly more, so there is little here that could be distilled."
+    return f"{said} no more, so there is nothing here that could be distilled."
+
+
+def _bounds(cell: str) -> tuple[float, float, float]:
+    """Low, estimate and high of a cell such as "80.4 [73.5, 87.3]"."""
+    estimate, *ends = (float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", cell))
+    low, high = ends if len(ends) == 2 else (estimate, estimate)
+    return low, estimate, high
 
 
 def _parsed(path: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from kdlib.press import lessons, notebooks, present, site
+from kdlib.press import evidence, lessons, notebooks, present, site
 from kdlib.press.summary import Summary, claims_of, clock
 from kdlib.runs.engine import run_all
 from kdlib.runs.plan import estimate_seconds, plan
@@ -107,6 +107,7 @@ def build_book(
         stamp=setting.stamp,
         stamps=stamps,
         extra_pages={"verdicts": verdicts_page(claims, stamps)},
+        attached=evidence.files(chapter for chapter in chapters if chapter.name in executed),
         with_library=with_library,
     )
 

@@ -40,6 +40,7 @@ def build(
     stamp: str,
     stamps: Mapping[str, str] | None = None,
     extra_pages: Mapping[str, str] | None = None,
+    attached: Mapping[str, bytes] | None = None,
     with_library: bool = False,
     strict: bool = False,
 ) -> Path:
@@ -47,16 +48,18 @@ def build(
 
     `executed` has, for each chapter, the executed notebooks in reading order (a `*.failed.ipynb`
     gets a page too). `stamp` is the line on top of every page that says where the numbers are from.
-    `extra_pages` are generated pages, {name: markdown}, listed before the chapters. `with_library`
-    adds the pages of kdlib's API after them, which takes about 20 seconds. The new site replaces
-    the old one only when it is whole; with unchanged content nothing is done. Warnings of Sphinx go
-    to stderr; `strict` makes them errors. Raises `SiteFailed`.
+    `extra_pages` are generated pages, {name: markdown}, listed before the chapters. `attached` are
+    files that pages link to, by their place in the site. `with_library` adds the pages of kdlib's
+    API, which takes about 20 seconds. The new site replaces the old one only when it is whole; with
+    unchanged content nothing is done. Warnings of Sphinx go to stderr; `strict` makes them errors.
+    Raises `SiteFailed`.
     """
     api = library.pages() if with_library else {}
     files = dict(_sources(book, executed, extra_pages or {}, api))
     escaped = {name: html.escape(text) for name, text in (stamps or {}).items()}
     files["stamps.json"] = json.dumps(escaped).encode()  # which conf.py reads
-    key = _key(files, title, stamp, library.code() if with_library else "")
+    attached = attached or {}
+    key = _key({**files, **attached}, title, stamp, library.code() if with_library else "")
     index = output / "index.html"
     sealed = unseal(output / KEY)
     if sealed and sealed.get("key") == key:
@@ -64,11 +67,9 @@ def build(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as folder:
         work = Path(folder)
-        for name, content in files.items():
-            path = work / "book" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        _write(work / "book", files)
         _sphinx(work, title, stamp, strict)
+        _write(work / "html", attached)
         pages = [path for path in sorted((work / "html").rglob("*")) if path.is_file()]
         seal(work / "html" / KEY, pages, {"key": key})
         if output.exists():
@@ -126,6 +127,13 @@ def _sources(
         for path in sorted((book / name).iterdir()):
             if path.suffix in IMAGES:
                 yield f"{name}/{path.name}", path.read_bytes()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _page(notebook: Path) -> str:

@@ -19,7 +19,7 @@ from kdlib.runs.engine import run_all
 from kdlib.runs.plan import plan
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunRecord, run_key
-from kdlib.study import artifacts, claims, seal
+from kdlib.study import artifacts, claims, readings, seal, stamp
 from kdlib.study.checks import Check
 from kdlib.study.setting import ROLES, ROOT, Setting
 
@@ -32,13 +32,15 @@ Value = pd.DataFrame | Figure
 class Study:
     """An artifact, the runs it is made of by label (a spec a seed), and how it is made.
 
-    `make(records)` gets the records under the same labels; it never trains.
+    `make(records)` gets the records under the same labels; it never trains. `read(value, records)`
+    says what can be read from what was made.
     """
 
     artifact: str
     title: str
     make: Callable[[Records], Value]
     runs: Mapping[Hashable, tuple[RunSpec, ...]] = field(default_factory=dict)
+    read: Callable[[Value, Records], readings.Reading] | None = None
 
     def specs(self) -> list[RunSpec]:
         """All runs of all labels."""
@@ -131,8 +133,11 @@ class Chapter:
 
     def make(self, artifact: str) -> Value:
         """The table or figure of an artifact, also written below `folder` with its provenance."""
+        return self.write(artifact, self.records(artifact))
+
+    def write(self, artifact: str, records: Records) -> Value:
+        """`make`, of records that are at hand."""
         study = self.study(artifact)
-        records = self.records(artifact)
         value = study.make(records)
         runs = [record for group in records.values() for record in group]
         artifacts.write(value, self.setting.folder / artifact, self.provenance(study, runs))
@@ -172,7 +177,7 @@ class Chapter:
             return claims.control_table(results, self.entries)
 
         title = "Positive controls: what must be there before the sentences can be tested"
-        return Study(f"{self.module.PAPER}/controls", title, make, runs)
+        return Study(f"{self.module.PAPER}/controls", title, make, runs, readings.controls)
 
     def made(self) -> dict[str, dict[str, Any]]:
         """The provenance of each artifact, and of the claims (`claims_name`), that is written,
@@ -188,7 +193,7 @@ class Chapter:
         return made
 
     def provenance(self, study: Study, runs: Iterable[RunRecord]) -> dict[str, Any]:
-        """Where an artifact comes from: setting, runs, devices, versions."""
+        """Where an artifact comes from: setting, runs, devices, versions, days, command."""
         runs = list(runs)
         environments = [record.environment for record in runs]
         return {
@@ -200,6 +205,8 @@ class Chapter:
             "devices": sorted({e["device"] for e in environments}),
             "commits": sorted({e["commit"] for e in environments}),
             "torch": sorted({e["packages"]["torch"] for e in environments}),
+            "trained": sorted({e["finished"][:10] for e in environments}),
+            "command": stamp.command(self.setting, self.name),
             "title": study.title,
             "made_of": self._digest(study.artifact, runs),
         }

@@ -43,6 +43,16 @@ def chapter_text(setting: Setting, specs: Iterable[RunSpec]) -> str:
     )
 
 
+def command(setting: Setting, chapter: str) -> str:
+    """The command that makes a chapter's artifacts at this setting; where data lie is left open."""
+    parts = [f"make reproduce CHAPTERS={chapter}"]
+    plain = {"profile": "laptop", "dataset": "generated", "seeds": 0, "device": "cpu"}
+    for name, default in plain.items():
+        if (value := getattr(setting, name)) != default:
+            parts.append(f"{name.upper()}={value}")
+    return " ".join(parts + ["DATA=..."] * bool(setting.roles))
+
+
 def _kinds(names: Iterable[str]) -> list[str]:
     """What these data sets are, each once, in this order."""
     return list(dict.fromkeys(_kind(name) for name in dict.fromkeys(names)))

@@ -1,0 +1,146 @@
+"""What the artifacts of the resolution chapter say, computed from their records."""
+
+from functools import partial
+from typing import Any
+
+from kdlib.study import readings
+from kdlib.study.chapter import Records
+from kdlib.study.readings import Pairs, Reading, gains, power
+
+SAME_START = (
+    "All rows of a seed share start, clips and order, so what differs between them is the training."
+)
+
+
+def targets(value: Any, records: Records) -> Reading:
+    """The headline comparison."""
+    pairs = over_direct(records)
+    return Reading(
+        gains(pairs, "direct training"),
+        "A target can help only where the teacher knows what the labels do not say and the low "
+        "resolution still carries it. A gain no larger than that of twice the epochs may be time, "
+        f"not teaching. {SAME_START}",
+        power(pairs),
+    )
+
+
+def one_choice(value: Any, records: Records, why: str) -> Reading:
+    """A table of feature KD with one choice made one way or the other."""
+    first, second = (name for name in records if name != "direct")
+    pairs: Pairs = {f"{first} less {second}": (records[first], records[second])}
+    return Reading(
+        f"{gains(over_direct(records), 'direct training')} {first} less {second}: "
+        f"{readings.difference(pairs)}.",
+        why,
+        power(pairs),
+    )
+
+
+def by_resolution(value: Any, records: Records) -> Reading:
+    """The students of several resolutions."""
+    sizes = {pixels: group for (kind, pixels), group in records.items() if kind == "direct"}
+    pairs: Pairs = {f"{p} px": (records["KD", p], group) for p, group in sizes.items()}
+    means = {f"{p} px": readings.level(group) for p, group in sizes.items()}
+    return Reading(
+        f"Labels alone reach {readings.span(means, '%')}. "
+        f"{gains(pairs, 'direct training at the same resolution')}",
+        "Distillation across resolutions has room only where detail is partly lost: where nothing "
+        "is lost it is self-distillation, where all is lost the student cannot follow. Training "
+        "from few clips bends both ends.",
+        power(pairs),
+    )
+
+
+def backbones(value: Any, records: Records) -> Reading:
+    """Several pairs of networks."""
+    names = dict.fromkeys(pair for pair, _ in records)
+    pairs: Pairs = {name: (records[name, "KD"], records[name, "direct"]) for name in names}
+    ahead: Pairs = {name: (records[name, "teacher"], records[name, "direct"]) for name in names}
+    return Reading(
+        f"{gains(pairs, 'direct training of the same network')} Their teachers: "
+        f"{gains(ahead, 'the student on labels alone')}",
+        "Where a teacher is hardly ahead of its student, there is little that could be handed on, "
+        "whatever the network.",
+        power(pairs),
+    )
+
+
+def weights(value: Any, records: Records) -> Reading:
+    """Accuracy on validation clips by weight."""
+    said = []
+    for target in dict.fromkeys(value["target"]):
+        rows = value[value["target"] == target].set_index("weight")
+        found = rows["validation top-1 %"]
+        used = rows.index[rows["used here"] == "yes"]
+        tail = "".join(f"; used: {weight:g} with {found[weight]:.1f} %" for weight in used)
+        said.append(f"{target}: best {found.idxmax():g} with {found.max():.1f} %{tail}")
+    return Reading(
+        f"{'. '.join(said)}.",
+        "One seed's validation clips choose between neighbours by chance, so the best weight here "
+        "need not be the one in use, which was chosen over more seeds. A weight that is too large "
+        "drowns the labels, one too small leaves no teacher.",
+        "A finer grid over more tuning seeds, at the price of a training a weight and seed.",
+    )
+
+
+def supervision(value: Any, records: Records) -> Reading:
+    """Figure 5."""
+    pairs: Pairs = {"the teacher": (records["teacher"], records["student"])}
+    return Reading(
+        f"For the seed of this clip: {gains(pairs, 'the distilled student')}",
+        "Where the student's places light up as the teacher's do, the target was learnt. Bright "
+        "places of the teacher alone are detail that the student's pixels do not hold, or that it "
+        "has not learnt to read.",
+        "One clip is an illustration, no measurement; the tables below average over the test set.",
+    )
+
+
+def true_size(value: Any, records: Records) -> Reading:
+    """Counts of the paper's own networks."""
+    ratio = value.set_index("network")["times cheaper"]
+    return Reading(
+        f"At half the side a network is {readings.span(dict(ratio), 'times')} cheaper.",
+        "Cost follows the number of pixels, a quarter here; maps that are rounded up and layers "
+        "that do not depend on the size keep the saving from exactly four.",
+    )
+
+
+def recipes(value: Any, records: Records) -> Reading:
+    """Printed settings beside those of the paper profile."""
+    differ = value[value["agree"] != "yes"]
+    named = "; ".join(f"{row.training}, {row.field}" for row in differ.itertuples())
+    return Reading(
+        f"{len(value) - len(differ)} of {len(value)} settings agree."
+        + (f" These differ: {named}." * bool(named)),
+        "A difference is a choice that the appendix leaves open, or that our networks need.",
+    )
+
+
+def over_direct(records: Records) -> Pairs:
+    """Each training but the teacher beside the student on labels alone."""
+    direct = records["direct"]
+    return {n: (g, direct) for n, g in records.items() if n not in ("teacher", "direct")}
+
+
+READINGS = {
+    "reskd/figure-5": supervision,
+    "reskd/recipes": recipes,
+    "reskd/targets": targets,
+    "reskd/common-start": partial(
+        one_choice,
+        why="Feature KD compares channel by channel. With a common start channels may still mean "
+        "the same to teacher and student; from another start the student must first permute its "
+        "own. If both rows agree, training has moved the channels too far for the start to matter.",
+    ),
+    "reskd/batchnorm": partial(
+        one_choice,
+        why="Batch statistics make the teacher's targets depend on the other clips of the batch, "
+        "running ones do not. The two differ most in small batches and where the student's clips "
+        "are not those that the teacher's statistics were gathered on.",
+    ),
+    "reskd/resolutions": by_resolution,
+    "reskd/resolution-sweep": by_resolution,
+    "reskd/backbones": backbones,
+    "reskd/weights": weights,
+    "reskd/true-size": true_size,
+}
