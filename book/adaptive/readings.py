@@ -8,7 +8,7 @@ import numpy as np
 
 from book.adaptive import figures
 from book.adaptive.ablations import ABLATIONS, RATES, default
-from book.adaptive.runs import ABLATED
+from book.adaptive.runs import ABLATED, GAINS
 from kdlib.methods.adaptive.interruption import interruption_rate
 from kdlib.runs.store import RunRecord
 from kdlib.study.chapter import Records
@@ -22,6 +22,8 @@ from kdlib.study.readings import (
     power,
     span,
 )
+from kdlib.study.regimes import regime_reading
+from kdlib.study.search import search_reading
 
 
 def selections(value: Any, records: Records) -> Reading:
@@ -45,18 +47,24 @@ def selections(value: Any, records: Records) -> Reading:
     )
 
 
-def longer(value: Any, records: Records) -> Reading:
-    """Selections after short and long trainings."""
-    said, pairs = [], {}
-    for start, epochs in dict.fromkeys(label[:2] for label in records):
-        where = f"{start}, {epochs} epochs"
-        pairs[where] = (records[start, epochs, "easy"], records[start, epochs, "random"])
-        said.append(f"{where}: {difference({where: pairs[where]})}")
-    return Reading(
-        f"Easy samples less random ones. {'. '.join(said)}.",
-        "Which clips are taken can matter only while the network has not learnt them all; with "
-        "time every selection has seen every clip, and from good weights there is less to learn.",
-        power(pairs),
+def where_selecting_pays(value: Any, records: Records) -> Reading:
+    """The map of regimes."""
+    return regime_reading(
+        records,
+        GAINS,
+        "A choice of samples can pay where there are many to choose from and few are taken; it "
+        "costs where the few are seen too often, or where easy samples have little left to teach. "
+        "Against KD of as much time the evaluations before each choice count as well.",
+    )
+
+
+def search(value: Any, records: Records) -> Reading:
+    """What was searched."""
+    return search_reading(
+        value,
+        "kd, T = 1",
+        "A soft label helps as far as it is a better estimate of the class probabilities than one "
+        "drawn label is: it needs labels that are draws, and a teacher that has seen more of them.",
     )
 
 
@@ -242,7 +250,9 @@ READINGS: dict[str, Callable[[Any, Records], Reading]] = {
     "sakd/table-04": methods,
     "sakd/table-05": methods,
     "sakd/selections": selections,
-    "sakd/longer": longer,
+    "sakd/regimes": where_selecting_pays,
+    "sakd/regime-numbers": where_selecting_pays,
+    "sakd/search": search,
     "sakd/audit": audit,
     "sakd/figure-1": beta,
     "sakd/figure-2": strength,

@@ -277,6 +277,14 @@ def lasting(recipe: Recipe, epochs: int) -> Recipe:
     return replace(recipe, epochs=epochs, warmup_epochs=min(1, epochs / 2))
 
 
+# What a cell of the map compares.
+GAINS = {
+    "Ours* less random samples": ("Ours*", "random"),
+    "Ours* less KD of as many steps": ("Ours*", "steps"),
+    "Ours* less KD of as much time": ("Ours*", "time"),
+}
+
+
 def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[float, int, str], tuple]:
     """By share, training clips and name: Ours*, random samples, KD of as many steps and as long."""
     name, base, found = "SlowFast", "kd", {}

@@ -11,7 +11,7 @@ from functools import partial
 
 from book.adaptive.runs import Runs, lasting
 from kdlib.runs.spec import RunSpec
-from kdlib.study.search import SEEDS, Candidates, keep, search
+from kdlib.study.search import BASELINE, SEEDS, Candidates, keep, search
 from kdlib.study.setting import Setting
 
 TESTBEDS: Mapping[str, Mapping[str, float]] = {
@@ -56,7 +56,7 @@ def candidates(runs: Runs) -> Candidates:
             found |= _row(name, "kd, T = 1", kd)
             specs = found[name, "kd, T = 1"]
             found[name, "teacher"] = tuple(spec.method.teachers[0] for spec in specs)
-            found |= _row(name, "labels alone", partial(runs.direct, pair))
+            found |= _row(name, BASELINE, partial(runs.direct, pair))
     return found
 
 
@@ -90,9 +90,8 @@ def _altered(spec: RunSpec, more: int, **data: float) -> RunSpec:
 
 def main() -> None:
     """Train what is missing and keep the table."""
-    setting = Setting(jobs=1)
-    table = search(candidates(Runs(setting)), setting, lambda label: (label[0], "labels alone"))
-    print(f"kept in {keep('adaptive', table)}")
+    setting = Setting()
+    print(f"kept in {keep('adaptive', search(candidates(Runs(setting)), setting))}")
 
 
 if __name__ == "__main__":

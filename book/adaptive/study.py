@@ -10,6 +10,7 @@ from book.adaptive.runs import (
     ABLATED,
     BASES,
     DECIDING,
+    GAINS,
     IMAGENET,
     VIDEO,
     Runs,
@@ -82,14 +83,6 @@ def _methods(runs: Runs, pairs: Iterable[str]) -> dict[tuple[str, str, str], tup
 def _seeds(runs: Runs, pair: str) -> tuple[int, ...]:
     """More for the pairs that sentences are decided by."""
     return runs.setting.claimed if pair in (*DECIDING, IMAGENET) else runs.setting.others
-
-
-# What a cell of the map compares.
-GAINS = {
-    "Ours* less random samples": ("Ours*", "random"),
-    "Ours* less KD of as many steps": ("Ours*", "steps"),
-    "Ours* less KD of as much time": ("Ours*", "time"),
-}
 
 
 def _selections(runs: Runs) -> list[Study]:

@@ -3,9 +3,12 @@
 from functools import partial
 from typing import Any
 
+from book.resolution.regimes import GAINS
 from kdlib.study import readings
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, gains, power
+from kdlib.study.regimes import regime_reading
+from kdlib.study.search import search_reading
 
 SAME_START = (
     "All rows of a seed share start, clips and order, so what differs between them is the training."
@@ -65,21 +68,24 @@ def backbones(value: Any, records: Records) -> Reading:
     )
 
 
-def weights(value: Any, records: Records) -> Reading:
-    """Accuracy on validation clips by weight."""
-    said = []
-    for target in dict.fromkeys(value["target"]):
-        rows = value[value["target"] == target].set_index("weight")
-        found = rows["validation top-1 %"]
-        used = rows.index[rows["used here"] == "yes"]
-        tail = "".join(f"; used: {weight:g} with {found[weight]:.1f} %" for weight in used)
-        said.append(f"{target}: best {found.idxmax():g} with {found.max():.1f} %{tail}")
-    return Reading(
-        f"{'. '.join(said)}.",
-        "One seed's validation clips choose between neighbours by chance, so the best weight here "
-        "need not be the one in use, which was chosen over more seeds. A weight that is too large "
-        "drowns the labels, one too small leaves no teacher.",
-        "A finer grid over more tuning seeds, at the price of a training a weight and seed.",
+def where_it_pays(value: Any, records: Records) -> Reading:
+    """The map of regimes."""
+    return regime_reading(
+        records,
+        GAINS,
+        "There is most to hand on where the resolution hides much and the labels are few. In the "
+        "last column the student has all of the teacher's clips, and what is left of the gain is "
+        "due to resolution alone.",
+    )
+
+
+def search(value: Any, records: Records) -> Reading:
+    """What was searched."""
+    return search_reading(
+        value,
+        "pixel KD, weight 12",
+        "The teacher's surplus of clips counts most: one of the same clips carries the noise of "
+        "the same labels. Crisp labels leave less to gain.",
     )
 
 
@@ -141,6 +147,8 @@ READINGS = {
     "reskd/resolutions": by_resolution,
     "reskd/resolution-sweep": by_resolution,
     "reskd/backbones": backbones,
-    "reskd/weights": weights,
+    "reskd/regimes": where_it_pays,
+    "reskd/regime-numbers": where_it_pays,
+    "reskd/search": search,
     "reskd/true-size": true_size,
 }

@@ -10,7 +10,7 @@ from functools import partial
 
 from book.resolution.runs import LABEL_NOISE, WEIGHTS, Runs
 from kdlib.runs.spec import RunSpec
-from kdlib.study.search import SEEDS, Candidates, keep, search
+from kdlib.study.search import BASELINE, SEEDS, Candidates, keep, search
 from kdlib.study.setting import Setting
 
 # By name: the task, how many times its student's clips a teacher has seen, and the share of labels
@@ -37,7 +37,7 @@ def candidates(runs: Runs) -> Candidates:
                 found |= _row(testbed, f"{target} KD, weight {weight:g}", make)
         students = next(iter(found[testbed, name] for t, name in found if t == testbed))
         found[testbed, "teacher"] = tuple(spec.method.teachers[0] for spec in students)
-        found |= _row(testbed, "labels alone", runs.direct)
+        found |= _row(testbed, BASELINE, runs.direct)
     return found
 
 
@@ -65,9 +65,8 @@ def _altered(spec: RunSpec, task: str, more: int, label_noise: float) -> RunSpec
 
 def main() -> None:
     """Train what is missing and keep the table."""
-    setting = Setting(jobs=1)
-    table = search(candidates(Runs(setting)), setting, lambda label: (label[0], "labels alone"))
-    print(f"kept in {keep('resolution', table)}")
+    setting = Setting()
+    print(f"kept in {keep('resolution', search(candidates(Runs(setting)), setting))}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from kdlib.analysis.plots import panels
 from kdlib.analysis.statistics import Interval
 from kdlib.runs.store import RunRecord
-from kdlib.study import tables
+from kdlib.study import readings, tables
+from kdlib.study.readings import Reading
 
 Cells = Mapping[tuple[Hashable, Hashable, str], Sequence[RunRecord]]
 Pairs = Mapping[str, tuple[str, str]]
@@ -72,6 +73,26 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
     axes[0, 0].set_ylabel(down)
     figure.colorbar(shown, ax=axes, label="difference in top-1, points")
     return figure
+
+
+def regime_reading(records: Cells, pairs: Pairs, why: str) -> Reading:
+    """How many cells of each difference lie clear of 0, and between which ones it ranges."""
+    said: list[str] = []
+    compared: dict[str, tuple[tables.Group, tables.Group]] = {}
+    for name, (ours, theirs) in pairs.items():
+        found = {
+            f"{row}, {column}": (records[row, column, ours], records[row, column, theirs])
+            for row, column in _cells(records)
+        }
+        effects = {cell: tables.gain(*groups) for cell, groups in found.items()}
+        above = sum(effect.low > 0 for effect in effects.values())
+        below = sum(effect.high < 0 for effect in effects.values())
+        span = readings.span({cell: e.estimate for cell, e in effects.items()}, "points")
+        said.append(
+            f"{name}: {span}; of {len(effects)} intervals {above} lie above 0, {below} below"
+        )
+        compared |= {f"{name}, {cell}": groups for cell, groups in found.items()}
+    return Reading(f"{'. '.join(said)}.", why, readings.power(compared))
 
 
 def _cells(records: Cells) -> list[tuple[Hashable, Hashable]]:
