@@ -51,9 +51,9 @@ def longer(value: Any, records: Records) -> Reading:
     for start, epochs in dict.fromkeys(label[:2] for label in records):
         where = f"{start}, {epochs} epochs"
         pairs[where] = (records[start, epochs, "easy"], records[start, epochs, "random"])
-        said.append(f"{where}: {difference({where: pairs[where]})}")
+        said.append(f"{where} {difference({where: pairs[where]})}")
     return Reading(
-        f"Easy samples less random ones. {'. '.join(said)}.",
+        f"Easy samples less random ones: {'; '.join(said)}.",
         "Which clips are taken can matter only while the network has not learnt them all; with "
         "time every selection has seen every clip, and from good weights there is less to learn.",
         power(pairs),
