@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from book.adaptive.ablations import RATES
-from kdlib.analysis.plots import COLOURS, error_bars, panels, picture
-from kdlib.analysis.statistics import Interval
+from kdlib.analysis.plots import COLOURS, panels, picture
 from kdlib.methods.adaptive.interruption import interruption_rate
 from kdlib.runs.store import RunRecord
 from kdlib.study import tables
@@ -80,30 +79,6 @@ def by_class(setting: Setting, record: RunRecord) -> pd.DataFrame:
         for epoch, chosen in moments(record).items()
     }
     return pd.DataFrame(counts, index=list(videos.classes))
-
-
-def longer_training(records: Records) -> Figure:
-    """Accuracy of each selection after short and long trainings, with t intervals over seeds."""
-    lines: dict[str, dict[str, dict[str, Interval]]] = {}
-    for (start, epochs, name), group in records.items():
-        lines.setdefault(start, {}).setdefault(name, {})[epochs] = tables.accuracy(group)
-    figure, axes = panels(columns=len(lines), width=7.0, height=3.2, sharey=True)
-    for ax, (start, by_name) in zip(axes[0], lines.items(), strict=True):
-        for k, (name, found) in enumerate(by_name.items()):
-            ax.errorbar(
-                np.arange(len(found)) + 0.06 * (k - 1.5),
-                [one.estimate for one in found.values()],
-                error_bars(list(found.values())),
-                marker="o",
-                color=COLOURS[k],
-                label=name,
-                capsize=2,
-            )
-        ax.set_xticks(range(len(found)), list(found))
-        ax.set(title=start, xlabel="epochs", xlim=(-0.4, len(found) - 0.6))
-    axes[0, 0].set_ylabel("top-1 %")
-    axes[0, -1].legend(fontsize=7)
-    return figure
 
 
 def selected_bars(setting: Setting, records: Records) -> Figure:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from kdlib.errors import UserError
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
-from kdlib.study.setting import Setting
+from kdlib.study.setting import Setting, scale_of
 from kdlib.training.recipe import Recipe
 
 BASES = {
@@ -22,16 +21,26 @@ STAND_INS = ("GKD", "DualKD")
 VIDEO, IMAGE = ("SlowFast", "VideoST", "TPN"), ("ResNet", "WRN")
 IMAGENET = "ResNet34→18"
 ABLATED = ("SlowFast", "VideoST", "ResNet", "WRN")
+# The pairs that sentences on ablations are decided by: they have more seeds than the others.
+DECIDING = ("SlowFast", "ResNet")
 PRETRAINING = 50_000  # the seed of its clips, which no other run has
 STARRED = 5  # "Ours*" selects every fifth epoch, "Ours" every one
+LABEL_NOISE = 0.1  # share of the generated training samples whose label is drawn at random
+# The constants of each base method, chosen with equal effort on clips and images of seeds that no
+# other row has, see `search`.
+CONSTANTS: dict[str, dict[str, float]] = {}
 
 
 @dataclass(frozen=True)
 class Scale:
     """The size of a profile: training, validation and test samples, epochs, widths.
 
+    more: how many times its student's samples a teacher has seen. In the paper teachers know more
+    by their size and pre-training; here by their samples.
+    teacher_epochs, image_teacher_epochs: of a teacher, on its more samples.
     pretrain, pretrain_epochs: clips and epochs of the counterpart of Kinetics. Images start from
-    random weights, as in the paper, so their teachers train twice as long as their students.
+    random weights, as in the paper.
+    regimes: shares that are selected, and training clips of the student, of the map.
     real_images: training images taken of a real set, 0 for all.
     """
 
@@ -39,11 +48,15 @@ class Scale:
     validation: int
     test: int
     epochs: int
+    teacher_epochs: int
     pretrain: int
     pretrain_epochs: int
     images: int
     image_epochs: int
+    image_teacher_epochs: int
     width: int
+    regimes: tuple[tuple[float, ...], tuple[int, ...]]
+    more: int = 4
     size: int = 32
     frames: int = 4
     image_size: int = 16
@@ -51,18 +64,23 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(40, 24, 24, 2, 24, 1, 40, 2, 4),
-    "laptop": Scale(400, 48, 480, 20, 1600, 10, 640, 12, 12),
+    "smoke": Scale(40, 24, 24, 2, 1, 24, 1, 40, 2, 1, 4, ((0.2, 0.5), (20, 40))),
+    "laptop": Scale(
+        400, 48, 2000, 20, 6, 1600, 10, 320, 25, 10, 12, ((0.1, 0.25, 0.5), (200, 400, 800))
+    ),
     "gpu": Scale(
         4800,
         600,
-        2400,
+        8000,
         50,
+        15,
         14_400,
         30,
         9600,
         60,
+        24,
         32,
+        ((0.05, 0.1, 0.25, 0.5, 0.75), (1200, 2400, 4800, 9600)),
         size=64,
         frames=8,
         image_size=32,
@@ -84,11 +102,7 @@ class Runs:
     """The specs at one setting; a spec that two artifacts name is trained once."""
 
     def __init__(self, setting: Setting) -> None:
-        if setting.profile == "paper":
-            raise UserError(
-                "PROFILE: the adaptive chapter has no paper profile; leave it out by CHAPTERS"
-            )
-        self.setting, self.scale = setting, SCALES[setting.profile]
+        self.setting, self.scale = setting, scale_of("adaptive", SCALES, setting)
 
     def pair(self, name: str) -> Pair:
         """Small siblings of the paper's pairs; features of both sides have one size, as there."""
@@ -111,35 +125,44 @@ class Runs:
         ratio = 0.1 if name in VIDEO else 0.5
         return Pair(ModelSpec(kind, common | teacher), ModelSpec(kind, common | student), ratio)
 
-    def data(self, name: str, seed: int) -> DataSpec:
-        """The clips or images of a pair; generated ones, and the choice of real ones, by seed."""
+    def data(self, name: str, seed: int, clips: int | None = None, *, more: int = 1) -> DataSpec:
+        """The clips or images of a pair; generated ones, and the choice of real ones, by seed.
+
+        clips: other than the profile's training samples. more: times as many, of which the first
+        are the same.
+        """
         scale, video = self.scale, name in VIDEO
         real = self.setting.roles.get("target" if video else "image")
         if real is None:
-            return self.generated(name, seed)
+            return self.generated(name, seed, (clips or self.samples(name)) * more)
         if video:
             return DataSpec(real, frames=scale.frames, size=scale.size)
         return DataSpec(
             real,
             seed=seed,
-            train=scale.real_images,
+            train=scale.real_images * more,
             validation=scale.real_images // 10,
             test=scale.real_images // 2,
             frames=1,
             size=scale.image_size,
         )
 
-    def generated(self, name: str, seed: int) -> DataSpec:
+    def samples(self, name: str) -> int:
+        """The generated training clips or images of a pair's student."""
+        return self.scale.train if name in VIDEO else self.scale.images
+
+    def generated(self, name: str, seed: int, clips: int) -> DataSpec:
         """Generated clips or images."""
         scale, video = self.scale, name in VIDEO
         return DataSpec(
             "generated/mix12" if video else "generated/image",
             seed=seed,
-            train=scale.train if video else scale.images,
+            train=clips,
             validation=scale.validation,
             test=scale.test,
             frames=scale.frames if video else 1,
             size=scale.size if video else scale.image_size,
+            label_noise=LABEL_NOISE,
         )
 
     def training(self, name: str, share: float = 1.0, *, scratch: bool = False) -> Recipe:
@@ -170,69 +193,82 @@ class Runs:
         if name not in VIDEO:
             return None
         scale = self.scale
-        data = replace(
-            self.generated(name, PRETRAINING), train=scale.pretrain, validation=24, test=24
-        )
+        data = replace(self.generated(name, PRETRAINING, scale.pretrain), validation=24, test=24)
         recipe = self.training(name, scratch=True)
         recipe = replace(lasting(recipe, scale.pretrain_epochs), batch_size=16)
         return Start(RunSpec(data, model, recipe), "backbone")
 
-    def direct(self, name: str, seed: int, *, of: str = "student") -> RunSpec:
-        """The student, or the teacher, on labels alone."""
-        model = getattr(self.pair(name), of)
-        start = self.pretrained(name, model)
-        longer = of == "teacher" and name not in VIDEO
-        recipe = self.training(name, share=2.0 if longer else 1.0)
-        return RunSpec(self.data(name, seed), model, recipe, seed=seed, start=start)
+    def direct(self, name: str, seed: int, clips: int | None = None) -> RunSpec:
+        """The student on labels alone."""
+        model = self.pair(name).student
+        data, recipe = self.data(name, seed, clips), self.training(name)
+        return RunSpec(data, model, recipe, seed=seed, start=self.pretrained(name, model))
 
-    def vanilla(self, name: str, base: str, seed: int, *, share: float = 1.0) -> RunSpec:
+    def teacher(self, name: str, seed: int) -> RunSpec:
+        """The teacher, on its more samples."""
+        scale, model = self.scale, self.pair(name).teacher
+        epochs = scale.teacher_epochs if name in VIDEO else scale.image_teacher_epochs
+        return RunSpec(
+            self.data(name, seed, more=scale.more),
+            model,
+            lasting(self.training(name), epochs),
+            seed=seed,
+            start=self.pretrained(name, model),
+        )
+
+    def vanilla(
+        self, name: str, base: str, seed: int, *, share: float = 1.0, clips: int | None = None
+    ) -> RunSpec:
         """A base method on all samples, for a share of the epochs."""
-        method = MethodSpec(base, (self.direct(name, seed, of="teacher"),))
-        return replace(self.direct(name, seed), method=method, recipe=self.training(name, share))
+        method = MethodSpec(base, (self.teacher(name, seed),), CONSTANTS.get(base, {}))
+        recipe = self.training(name, share)
+        return replace(self.direct(name, seed, clips), method=method, recipe=recipe)
 
     def ours(
-        self, name: str, base: str, seed: int, *, interval: int = STARRED, **options: float | str
+        self,
+        name: str,
+        base: str,
+        seed: int,
+        *,
+        interval: int = STARRED,
+        clips: int | None = None,
+        **options: float | str,
     ) -> RunSpec:
         """SAKD around a base method; options other than its defaults."""
         method = MethodSpec(
             "adaptive",
-            (self.direct(name, seed, of="teacher"),),
+            (self.teacher(name, seed),),
             {"ratio": self.pair(name).ratio, "interval": interval, **options},
-            base=MethodSpec(base),
+            base=MethodSpec(base, options=CONSTANTS.get(base, {})),
         )
-        return replace(self.direct(name, seed), method=method)
+        return replace(self.direct(name, seed, clips), method=method)
 
     def scratch(self, name: str, spec: RunSpec) -> RunSpec:
         """The same run from random weights, at the rates that suit these."""
         recipe = lasting(self.training(name, scratch=True), spec.recipe.epochs)
         return replace(spec, start=None, recipe=recipe)
 
-    def same_steps(self, name: str, base: str, seed: int) -> RunSpec:
+    def cut(self, name: str, base: str, seed: int, **options: float) -> RunSpec:
         """Vanilla, cut to as many optimiser steps as SAKD makes."""
-        return self.vanilla(name, base, seed, share=self.pair(name).ratio)
-
-    def same_time(self, name: str, base: str, seed: int, *, interval: int = STARRED) -> RunSpec:
-        """Vanilla, cut to about the time SAKD takes, its evaluations included.
-
-        An evaluation takes 0.3 of the time of an epoch on a CPU, as measured on SlowFast: both
-        forward passes, without a backward pass, and in larger batches.
-        """
-        share = self.pair(name).ratio + 0.3 / interval
-        return self.vanilla(name, base, seed, share=share)
+        return self.vanilla(name, base, seed, share=self.pair(name).ratio, **options)
 
     def kinds(self, name: str, base: str) -> dict[str, Callable[[int], RunSpec]]:
-        """By its name in Tables 4 and 5, how each row of a method is made of a seed.
-
-        The last two are controls that the paper lacks: random samples, and vanilla cut short.
-        """
+        """By its name in Tables 4 and 5, how each row of a method is made of a seed."""
         ours = partial(self.ours, name, base)
         return {
             "Vani.": partial(self.vanilla, name, base),
             "Ours": partial(ours, interval=1),
             "Ours*": ours,
-            "Random*": partial(ours, pick="random"),
-            "Steps of Ours*": partial(self.same_steps, name, base),
         }
+
+
+def time_share(ratio: float, interval: int) -> float:
+    """The share of vanilla's time that SAKD takes, its evaluations included.
+
+    An evaluation takes 0.3 of the time of an epoch on a CPU, as measured on SlowFast: both forward
+    passes, without a backward pass, and in larger batches.
+    """
+    return ratio + 0.3 / interval
 
 
 def lasting(recipe: Recipe, epochs: int) -> Recipe:
@@ -241,44 +277,36 @@ def lasting(recipe: Recipe, epochs: int) -> Recipe:
     return replace(recipe, epochs=epochs, warmup_epochs=min(1, epochs / 2))
 
 
-def longer(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[str, str, str], tuple[RunSpec, ...]]:
-    """Ours*, its other selections and KD of as many steps, by start, epochs and name.
-
-    At the profile's epochs and at 2.5 times as many, which is as 20 to the paper's 50.
-    """
-    name, base = "SlowFast", "kd"
-    makers = {
-        "easy": partial(runs.ours, name, base),
-        "hard": partial(runs.ours, name, base, pick="hard"),
-        "random": partial(runs.ours, name, base, pick="random"),
-        "KD, as many steps": partial(runs.same_steps, name, base),
-    }
-    found = {}
-    for start in ("pre-trained", "from scratch"):
-        for times in (1.0, 2.5):
-            epochs = round(times * runs.scale.epochs)
+def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[float, int, str], tuple]:
+    """By share, training clips and name: Ours*, random samples, KD of as many steps and as long."""
+    name, base, found = "SlowFast", "kd", {}
+    for share in runs.scale.regimes[0]:
+        for clips in runs.scale.regimes[1]:
+            ours = partial(runs.ours, name, base, clips=clips, ratio=share)
+            vanilla = partial(runs.vanilla, name, base, clips=clips)
+            makers = {
+                "Ours*": ours,
+                "random": partial(ours, pick="random"),
+                "steps": partial(vanilla, share=share),
+                "time": partial(vanilla, share=time_share(share, STARRED)),
+            }
             for label, make in makers.items():
-                specs = []
-                for seed in seeds:
-                    spec = make(seed)
-                    count = round(times * spec.recipe.epochs)
-                    spec = replace(spec, recipe=lasting(spec.recipe, count))
-                    specs.append(spec if start == "pre-trained" else runs.scratch(name, spec))
-                found[start, str(epochs), label] = tuple(specs)
+                found[share, clips, label] = tuple(make(seed) for seed in seeds)
     return found
 
 
 def selections(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
     """What the paper lacks: SAKD with KD beside other selections and shorter trainings."""
     name, base = "SlowFast", "kd"
-    ours = partial(runs.ours, name, base)
+    ratio = runs.pair(name).ratio
+    ours, vanilla = partial(runs.ours, name, base), partial(runs.vanilla, name, base)
     makers = {
-        "teacher": lambda s: runs.direct(name, s, of="teacher"),
+        "teacher": lambda s: runs.teacher(name, s),
         "student, labels alone": lambda s: runs.direct(name, s),
-        "KD, all samples": lambda s: runs.vanilla(name, base, s),
-        "KD, steps of Ours": lambda s: runs.same_steps(name, base, s),
-        "KD, time of Ours": lambda s: runs.same_time(name, base, s, interval=1),
-        "KD, time of Ours*": lambda s: runs.same_time(name, base, s),
+        "KD, all samples": vanilla,
+        "KD, steps of Ours": lambda s: runs.cut(name, base, s),
+        "KD, time of Ours": lambda s: vanilla(s, share=time_share(ratio, 1)),
+        "KD, time of Ours*": lambda s: vanilla(s, share=time_share(ratio, STARRED)),
         "Ours": lambda s: ours(s, interval=1),
         "Ours*": ours,
         "Ours, random samples": lambda s: ours(s, interval=1, pick="random"),
@@ -289,7 +317,7 @@ def selections(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, .
         "Ours*, released variant": lambda s: ours(
             s, variant="released", batch=max(1, runs.scale.train // 50)
         ),
-        "KD, all samples, from scratch": lambda s: runs.scratch(name, runs.vanilla(name, base, s)),
+        "KD, all samples, from scratch": lambda s: runs.scratch(name, vanilla(s)),
         "Ours*, from scratch": lambda s: runs.scratch(name, ours(s)),
     }
     return {label: tuple(make(seed) for seed in seeds) for label, make in makers.items()}

@@ -6,9 +6,20 @@ from functools import partial
 
 from book.adaptive import ablations, audit, figures, sizes, tables
 from book.adaptive.readings import READINGS
-from book.adaptive.runs import ABLATED, BASES, IMAGENET, VIDEO, Runs, longer, selections
+from book.adaptive.runs import (
+    ABLATED,
+    BASES,
+    DECIDING,
+    IMAGENET,
+    VIDEO,
+    Runs,
+    regimes,
+    selections,
+)
 from kdlib.runs.spec import RunSpec
 from kdlib.study.chapter import Study
+from kdlib.study.regimes import regime_map, regime_table
+from kdlib.study.search import kept
 from kdlib.study.setting import Setting
 
 PAPER = "sakd"
@@ -56,11 +67,11 @@ def _first_tables(runs: Runs) -> list[Study]:
 
 
 def _methods(runs: Runs, pairs: Iterable[str]) -> dict[tuple[str, str, str], tuple[RunSpec, ...]]:
-    """The runs of Tables 4 and 5, by pair, method and type as printed, and of their controls."""
-    seeds = runs.setting.seed_list(headline=False)
+    """The runs of Tables 4 and 5, by pair, method and type as printed."""
     found = {}
     for pair in pairs:
-        found[pair, "-", "Teac."] = tuple(runs.direct(pair, seed, of="teacher") for seed in seeds)
+        seeds = _seeds(runs, pair)
+        found[pair, "-", "Teac."] = tuple(runs.teacher(pair, seed) for seed in seeds)
         found[pair, "-", "Stud."] = tuple(runs.direct(pair, seed) for seed in seeds)
         for method, base in BASES.items():
             for kind, make in runs.kinds(pair, base).items():
@@ -68,24 +79,40 @@ def _methods(runs: Runs, pairs: Iterable[str]) -> dict[tuple[str, str, str], tup
     return found
 
 
+def _seeds(runs: Runs, pair: str) -> tuple[int, ...]:
+    """More for the pairs that sentences are decided by."""
+    return runs.setting.claimed if pair in (*DECIDING, IMAGENET) else runs.setting.others
+
+
+# What a cell of the map compares.
+GAINS = {
+    "Ours* less random samples": ("Ours*", "random"),
+    "Ours* less KD of as many steps": ("Ours*", "steps"),
+    "Ours* less KD of as much time": ("Ours*", "time"),
+}
+
+
 def _selections(runs: Runs) -> list[Study]:
-    """What the paper lacks: other selections, and longer trainings."""
-    seeds = runs.setting.seed_list(headline=True)
-    return [
+    """What the paper lacks: other selections, and where selecting pays."""
+    text = "Where selecting pays: SAKD with KD, every fifth epoch, against three controls"
+    axes = {"pairs": GAINS, "down": "share selected", "across": "training clips of the student"}
+    found = [
         Study(
             "sakd/selections",
             "SAKD with KD beside other selections; gains are over KD on all samples, by seed",
             tables.selection_table,
-            selections(runs, seeds),
+            selections(runs, runs.setting.headline),
         ),
-        Study(
-            "sakd/longer",
-            "Selections around KD, every fifth epoch, after short and long trainings; "
-            "bars are 95 % t intervals over seeds",
-            figures.longer_training,
-            longer(runs, seeds),
-        ),
+        Study("sakd/search", "How this testbed was chosen", partial(kept, chapter="adaptive")),
     ]
+    # A real set has the clips that it has.
+    if "target" not in runs.setting.roles:
+        cells = regimes(runs, runs.setting.claimed)
+        found += [
+            Study("sakd/regimes", text, partial(regime_map, **axes), cells),
+            Study("sakd/regime-numbers", text, partial(regime_table, **axes), cells),
+        ]
+    return found
 
 
 def _ablations(runs: Runs) -> list[Study]:
@@ -107,11 +134,11 @@ def _ablation(
     runs: Runs, number: int, option: str, base: str
 ) -> dict[tuple[str, str], tuple[RunSpec, ...]]:
     """The runs of one ablation, by pair and printed value; the default is shared by all."""
-    found, seeds = {}, runs.setting.seed_list(headline=False)
+    found = {}
     for printed, value in ablations.values(number).items():
         options = {} if value == ablations.DEFAULTS[option] else {option: value}
         for pair in ABLATED:
-            specs = (runs.ours(pair, base, seed, **options) for seed in seeds)
+            specs = (runs.ours(pair, base, seed, **options) for seed in _seeds(runs, pair))
             found[pair, printed] = tuple(specs)
     return found
 

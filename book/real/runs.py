@@ -1,8 +1,12 @@
-"""The runs on complete real data: CIFAR-100 by the networks that its distillation papers print."""
+"""The runs on complete real data, by the networks that distillation papers print for CIFAR-100.
 
-from dataclasses import replace
+On clips the same networks look at every frame, after their training on CIFAR-100: what ImageNet is
+to the papers.
+"""
 
-from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from dataclasses import dataclass, replace
+
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
 from kdlib.training.recipe import Recipe
 
 # DKD's constants for each pair are those of its own released code.
@@ -34,57 +38,79 @@ LOW = 16  # pixels of the low resolution, of 32
 RATIO = 0.5  # SAKD's share of images; for CIFAR-100 the paper does not say
 
 
-def direct(name: str, seed: int, *, of: int = 1, epochs: int = EPOCHS) -> RunSpec:
-    """The student (`of` 1) or the teacher (0) on labels alone: 45,000 images, 5,000 to validate."""
-    data = DataSpec("cifar100", frames=1, size=32)
-    recipe = replace(RECIPE, epochs=epochs)
-    return RunSpec(data, PAIRS[name][of], recipe, seed=seed, precision="bf16-mixed")
+@dataclass(frozen=True)
+class Bed:
+    """A data set, the recipe for it, and whether networks start from CIFAR-100."""
+
+    data: DataSpec
+    recipe: Recipe
+    pretrained: bool = False
 
 
-def distilled(name: str, seed: int, method: str, *, epochs: int = EPOCHS, **options) -> RunSpec:
+# 45,000 images to train on, 5,000 to validate.
+CIFAR = Bed(DataSpec("cifar100", frames=1, size=32), RECIPE)
+JHMDB = Bed(
+    DataSpec("jhmdb21", frames=4, size=32),
+    replace(RECIPE, epochs=2 * EPOCHS, batch_size=16, learning_rate=0.01),
+    pretrained=True,
+)
+
+
+def direct(name: str, seed: int, *, bed: Bed = CIFAR, of: int = 1, share: float = 1.0) -> RunSpec:
+    """The student (`of` 1) or the teacher (0) on labels alone, for a share of the epochs."""
+    recipe = replace(bed.recipe, epochs=round(share * bed.recipe.epochs))
+    start = Start(direct(name, seed, of=of), "backbone") if bed.pretrained else None
+    model = PAIRS[name][of]
+    return RunSpec(bed.data, model, recipe, seed=seed, precision="bf16-mixed", start=start)
+
+
+def distilled(
+    name: str, seed: int, method: str, *, bed: Bed = CIFAR, share: float = 1.0, **options
+) -> RunSpec:
     """The student under its teacher, by a base method."""
-    spec = MethodSpec(method, (direct(name, seed, of=0),), options)
-    return replace(direct(name, seed, epochs=epochs), method=spec)
+    spec = MethodSpec(method, (direct(name, seed, bed=bed, of=0),), options)
+    return replace(direct(name, seed, bed=bed, share=share), method=spec)
 
 
-def adaptive(name: str, seed: int, **options) -> RunSpec:
+def adaptive(name: str, seed: int, *, bed: Bed = CIFAR, **options) -> RunSpec:
     """The student under SAKD around KD."""
     options = {"ratio": RATIO, "interval": 5, **options}
-    method = MethodSpec("adaptive", (direct(name, seed, of=0),), options, base=MethodSpec("kd"))
-    return replace(direct(name, seed), method=method)
+    teachers = (direct(name, seed, bed=bed, of=0),)
+    method = MethodSpec("adaptive", teachers, options, base=MethodSpec("kd"))
+    return replace(direct(name, seed, bed=bed), method=method)
 
 
-def selections(name: str, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
+def selections(name: str, seeds: tuple[int, ...], bed: Bed = CIFAR) -> dict[str, tuple]:
     """Labels, KD, DKD, SAKD and its controls, for one pair."""
     makers = {
-        "teacher": lambda s: direct(name, s, of=0),
-        "student, labels alone": lambda s: direct(name, s),
-        "KD, all samples": lambda s: distilled(name, s, "kd"),
-        "DKD, all samples": lambda s: distilled(name, s, "dkd", **PAIRS[name][2]),
-        "Ours*": lambda s: adaptive(name, s),
-        "Ours*, random samples": lambda s: adaptive(name, s, pick="random"),
-        "KD, steps of Ours*": lambda s: distilled(name, s, "kd", epochs=round(RATIO * EPOCHS)),
-        "Ours": lambda s: adaptive(name, s, interval=1),
+        "teacher": lambda s: direct(name, s, bed=bed, of=0),
+        "student, labels alone": lambda s: direct(name, s, bed=bed),
+        "KD, all samples": lambda s: distilled(name, s, "kd", bed=bed),
+        "DKD, all samples": lambda s: distilled(name, s, "dkd", bed=bed, **PAIRS[name][2]),
+        "Ours*": lambda s: adaptive(name, s, bed=bed),
+        "Ours*, random samples": lambda s: adaptive(name, s, bed=bed, pick="random"),
+        "KD, steps of Ours*": lambda s: distilled(name, s, "kd", bed=bed, share=RATIO),
+        "Ours": lambda s: adaptive(name, s, bed=bed, interval=1),
     }
     return {label: tuple(make(seed) for seed in seeds) for label, make in makers.items()}
 
 
-def resolutions(seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, ...]]:
+def resolutions(seeds: tuple[int, ...], bed: Bed = CIFAR) -> dict[str, tuple[RunSpec, ...]]:
     """ResKD with ResNet-20: a teacher at 32 pixels, students at 16."""
-    name = "ResNet56 → ResNet20"
-    full = [direct(name, seed) for seed in seeds]
+    name = next(iter(PAIRS))
+    full = [direct(name, seed, bed=bed) for seed in seeds]
+    twice = [direct(name, seed, bed=bed, share=2) for seed in seeds]
+    labels = MethodSpec(options={"resolution": LOW})
 
     def low(spec: RunSpec, **options) -> RunSpec:
-        method = MethodSpec("resolution", (spec,), {"resolution": LOW, **options})
-        return replace(spec, method=method)
+        return replace(
+            spec, method=MethodSpec("resolution", (spec,), {"resolution": LOW, **options})
+        )
 
-    labels = MethodSpec(options={"resolution": LOW})
     found = {
         "teacher": full,
         "direct": [replace(spec, method=labels) for spec in full],
-        "direct, twice the epochs": [
-            replace(direct(name, s, epochs=2 * EPOCHS), method=labels) for s in seeds
-        ],
+        "direct, twice the epochs": [replace(spec, method=labels) for spec in twice],
         "feature KD": [low(spec) for spec in full],
         "logit KD": [low(spec, target="logit") for spec in full],
         "pixel-level logit KD": [low(spec, target="pixel") for spec in full],

@@ -4,11 +4,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from book.resolution import figures, tables
+from book.resolution import figures, regimes, tables
 from book.resolution.readings import READINGS
-from book.resolution.runs import GRID, TUNING_SEED, Runs
+from book.resolution.runs import Runs
 from kdlib.runs.spec import RunSpec
 from kdlib.study.chapter import Study
+from kdlib.study.search import kept
 from kdlib.study.setting import Setting
 
 PAPER = "reskd"
@@ -28,16 +29,8 @@ def studies(setting: Setting) -> list[Study]:
             tables.backbone_table,
             _backbones(runs),
         ),
-        Study(
-            "reskd/weights",
-            "The weight of the distillation term, by accuracy on validation clips",
-            tables.weight_table,
-            {
-                (target, weight): (runs.distilled(TUNING_SEED, target=target, weight=weight),)
-                for target, grid in GRID.items()
-                for weight in grid
-            },
-        ),
+        *regimes.studies(runs),
+        Study("reskd/search", "How this testbed was chosen", partial(kept, chapter="resolution")),
         Study(
             "reskd/true-size",
             "The paper's own networks: parameters and cost",
@@ -49,7 +42,7 @@ def studies(setting: Setting) -> list[Study]:
 
 def _what_to_distil(runs: Runs) -> list[Study]:
     """The headline comparisons, all of one pair of networks at one low resolution."""
-    seeds = runs.setting.seed_list(headline=True)
+    seeds = runs.setting.headline
     teacher = tuple(runs.teacher(s) for s in seeds)
     direct = tuple(runs.direct(s) for s in seeds)
     feature = tuple(runs.distilled(s) for s in seeds)
@@ -104,7 +97,7 @@ def _what_to_distil(runs: Runs) -> list[Study]:
 def _at_each_resolution(runs: Runs) -> list[Study]:
     """The students of several resolutions, as a table and as a figure."""
     by_resolution = {
-        (kind, pixels): tuple(make(seed, resolution=pixels) for seed in _few(runs))
+        (kind, pixels): tuple(make(seed, resolution=pixels) for seed in runs.setting.claimed)
         for pixels in runs.scale.sweep
         for kind, make in (("direct", runs.direct), ("KD", runs.distilled))
     }
@@ -134,10 +127,5 @@ def _backbones(runs: Runs) -> dict[tuple[str, str], tuple[RunSpec, ...]]:
             "KD": partial(runs.distilled, pair=pair, target=pair.target),
         }
         for kind, make in makers.items():
-            found[name, kind] = tuple(make(seed) for seed in _few(runs))
+            found[name, kind] = tuple(make(seed) for seed in runs.setting.others)
     return found
-
-
-def _few(runs: Runs) -> tuple[int, ...]:
-    """The seeds of rows that are no headline."""
-    return runs.setting.seed_list(headline=False)

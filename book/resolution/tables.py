@@ -5,7 +5,6 @@ from typing import Any
 import pandas as pd
 
 from book.resolution import recipes
-from book.resolution.runs import WEIGHTS
 from kdlib.models.cost import cost
 from kdlib.runs.spec import ModelSpec
 from kdlib.runs.store import RunRecord
@@ -50,23 +49,6 @@ def backbone_table(records: Records) -> pd.DataFrame:
         baseline = records[pair, "direct"] if kind == "KD" else None
         cells = tables.row(group, baseline)
         rows.append({"pair": pair, "training": kind, "target": target, **cells})
-    return pd.DataFrame(rows)
-
-
-def weight_table(records: Records) -> pd.DataFrame:
-    """A row a weight: accuracy on validation clips, and which weight the chapter uses."""
-    rows = []
-    for (target, weight), group in records.items():
-        last = 100 * group[0].history.validation_score.iloc[-1]
-        rows.append(
-            {
-                "target": target,
-                "weight": weight,
-                "validation top-1 %": round(last, 1),
-                "used here": "yes" if weight == WEIGHTS[target] else "",
-                "paper's": "yes" if weight in (100.0, 500.0) else "",
-            }
-        )
     return pd.DataFrame(rows)
 
 

@@ -93,15 +93,22 @@ def batches_per_epoch(videos: int, batch_size: int) -> int:
     return max(videos // batch_size, 1)
 
 
-def ordered_batches(source: ClipSource, device: torch.device, videos: int = 64) -> Iterator[Batch]:
-    """All videos in order, so many at once, at the test frames and the centre crop.
+def ordered_batches(
+    source: ClipSource,
+    device: torch.device,
+    videos: int = 64,
+    indices: np.ndarray | None = None,
+) -> Iterator[Batch]:
+    """Videos in order, so many at once, at the test frames and the centre crop.
 
     A row a clip: the `views` clips of a video, as the sampling says, one after another.
+    indices: the videos, all by default.
     """
+    order = np.arange(len(source.videos)) if indices is None else indices
     views = source.sampling.views
     height, width = source.videos.frames.shape[1:3]
-    for start in range(0, len(source.videos), videos):
-        index = np.arange(start, min(start + videos, len(source.videos)))
+    for start in range(0, len(order), videos):
+        index = order[start : start + videos]
         frames = fixed_clips(source.videos.lengths[index], source.sampling, source.others)
         view = centre_view(len(index) * views, height, width, source.size)
         flat = [clip.reshape(len(index) * views, -1) for clip in frames]

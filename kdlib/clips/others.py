@@ -6,7 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from kdlib.clips.sampling import Sampling, frames_at, start_at, test_frames, training_frames
+from kdlib.clips.sampling import (
+    Sampling,
+    frames_at,
+    start_at,
+    test_frames,
+    training_frames,
+    view_places,
+)
 from kdlib.errors import UserError
 
 
@@ -45,24 +52,28 @@ def fixed_clips(lengths: np.ndarray, sampling: Sampling, others: Others | None) 
     if others is None:
         return [test_frames(lengths, sampling)]
     by_view = [
-        _clips(lengths, sampling, others, partial(np.full, (len(lengths), 1), position))
-        for position in (np.arange(sampling.views) + 0.5) / sampling.views
+        _clips(lengths, sampling, others, partial(np.full, (len(lengths), 1), place), of)
+        for place, of in view_places(sampling.views)
     ]
     return [np.stack(clip, axis=1) for clip in zip(*by_view, strict=True)]
 
 
 def _clips(
-    lengths: np.ndarray, sampling: Sampling, others: Others, position: Callable[[], np.ndarray]
+    lengths: np.ndarray,
+    sampling: Sampling,
+    others: Others,
+    position: Callable[[], np.ndarray],
+    of: int = 1,
 ) -> list[np.ndarray]:
-    """Frame indices (B, T) of every clip, at relative positions (B, 1) of its possible starts."""
+    """Frame indices (B, T) of every clip, at positions (B, 1) in [0, of) of its possible starts."""
     if sampling.kind != "dense":
         raise UserError(f"others: further clips need dense sampling, not {sampling.kind!r}")
     clips = [replace(sampling, stride=stride) for stride in (sampling.stride, *others.strides)]
     if others.gap is None:
-        return [frames_at(lengths, clip, position()) for clip in clips]
+        return [frames_at(lengths, clip, position(), of) for clip in clips]
     offsets = np.cumsum([0, *(clip.span + others.gap for clip in clips)])
     length = np.asarray(lengths, dtype=np.int64)[:, None]
-    start = start_at(length, int(offsets[-1]) - others.gap, position())
+    start = start_at(length, int(offsets[-1]) - others.gap, position(), of)
     return [
         (start + offset + np.arange(clip.frames) * clip.stride) % length
         for clip, offset in zip(clips, offsets[:-1], strict=True)

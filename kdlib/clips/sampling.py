@@ -53,28 +53,40 @@ def training_frames(
 
 def test_frames(lengths: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Fixed frame indices int64 (B, views, T) for videos of `lengths` (B,) frames."""
-    positions = (np.arange(sampling.views) + 0.5) / sampling.views
-    views = [frames_at(lengths, sampling, np.full((len(lengths), 1), p)) for p in positions]
+    views = [
+        frames_at(lengths, sampling, np.full((len(lengths), 1), place), of)
+        for place, of in view_places(sampling.views)
+    ]
     return np.stack(views, axis=1)
 
 
 test_frames.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name
 
 
-def frames_at(lengths: np.ndarray, sampling: Sampling, position: np.ndarray) -> np.ndarray:
-    """Frame indices (B, T) at a relative position in [0, 1) of each segment, or of the starts."""
+def view_places(views: int) -> list[tuple[int, int]]:
+    """The middles of so many equal parts, each as two integers: 1 of 4 and 3 of 4 for two views."""
+    return [(2 * view + 1, 2 * views) for view in range(views)]
+
+
+def frames_at(
+    lengths: np.ndarray, sampling: Sampling, position: np.ndarray, of: int = 1
+) -> np.ndarray:
+    """Frame indices (B, T) at a relative position of each segment, or of the possible starts.
+
+    position: in [0, of). The relative position is position / of, of integers exact.
+    """
     length = np.asarray(lengths, dtype=np.int64)[:, None]
     if length.size and length.min() < 1:
         raise ValueError("lengths: every video must have at least one frame")
     if sampling.kind == "segments":
-        index = (np.arange(sampling.frames) + position) * length / sampling.frames
-        # The product may round up to the length itself.
+        index = (np.arange(sampling.frames) * of + position) * length // (sampling.frames * of)
+        # In floating point the product may round up to the length itself.
         return np.minimum(index.astype(np.int64), length - 1)
-    start = start_at(length, sampling.span, position)
+    start = start_at(length, sampling.span, position, of)
     return (start + np.arange(sampling.frames) * sampling.stride) % length
 
 
-def start_at(length: np.ndarray, span: int, position: np.ndarray) -> np.ndarray:
-    """The first of `span` frames int64 (B, 1), at a relative position in [0, 1) of all starts."""
+def start_at(length: np.ndarray, span: int, position: np.ndarray, of: int = 1) -> np.ndarray:
+    """The first of `span` frames int64 (B, 1), at position / of, in [0, 1), of all starts."""
     starts = np.maximum(length - span + 1, 1)
-    return np.minimum((position * starts).astype(np.int64), starts - 1)
+    return np.minimum((position * starts // of).astype(np.int64), starts - 1)

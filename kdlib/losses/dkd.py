@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from kdlib.losses.kd import Reduction, at_least_float32, kd_loss, reduce_batch
 
-_MASKED = -1000.0
-
 
 def target_class_kd(
     student_logits: Tensor,
@@ -36,14 +34,14 @@ def non_target_class_kd(
     reduction: Reduction = "mean",
 ) -> Tensor:
     """NCKD: T^2 * KL between the softmaxes over all classes but the target (equation 5)."""
-    target = F.one_hot(labels, student_logits.shape[-1]).bool()
-    student, teacher = (
-        # The shift is after the temperature, so that its size does not depend on it.
-        (at_least_float32(logits) / temperature).masked_fill(target, _MASKED)
-        for logits in (student_logits, teacher_logits)
-    )
-    return reduce_batch(
-        temperature**2 * kd_loss(student, teacher, temperature=1.0, reduction="none"), reduction
+    # The target is left out, not masked by a number that other logits may come near.
+    others = torch.arange(student_logits.shape[1] - 1, device=labels.device)
+    others = others + (others >= labels[:, None])
+    return kd_loss(
+        student_logits.gather(1, others),
+        teacher_logits.gather(1, others),
+        temperature=temperature,
+        reduction=reduction,
     )
 
 

@@ -5,6 +5,10 @@ from torch import Tensor
 
 from kdlib.losses.kd import Reduction, reduce_batch
 
+_LARGEST = 700.0  # cost over regularization: exp(-700) is about the smallest float64
+_USUAL = 200  # iterations, of twelve classes at the default settings
+_EVERY = 10  # iterations between two looks at the error: a look makes a GPU wait
+
 
 def sinkhorn_loss(
     student_logits: Tensor,
@@ -13,22 +17,78 @@ def sinkhorn_loss(
     *,
     temperature: float = 1.0,
     regularization: float = 0.1,
-    iterations: int = 30,
+    tolerance: float = 1e-5,
+    iterations: int = 2000,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """The entropic transport cost <P, C> between softmax(student / T) and softmax(target / T).
 
-    student_logits, target_logits: (B, K); only the student receives a gradient. cost: (K, K), not
-    negative. P is the plan of Sinkhorn's iterations at this regularization (Cuturi 2013), in log
-    space. It is not 0 for equal distributions, which blur a little; at small regularization it
-    tends to the exact cost, which is.
+    student_logits, target_logits: (B, K). cost: (K, K), not negative, at most 700 times the
+        regularization (ValueError).
+    tolerance: Sinkhorn's iterations stop once no sample's marginal differs by more from what it
+        should be, summed over classes; iterations: or after so many.
+    reduction: "none" gives (B,), "mean" the batch mean.
+
+    P is the plan of that regularization (Cuturi 2013). The cost is not 0 for equal distributions,
+    which blur a little; at small regularization it tends to the exact cost, which is. Only the
+    student receives a gradient: that of the converged plan, from the equations that it fulfils
+    and not through the iterations. Computed in float64.
     """
-    log_p = torch.log_softmax(student_logits / temperature, dim=-1)
-    log_q = torch.log_softmax(target_logits.detach() / temperature, dim=-1)
-    kernel = -cost / regularization
-    u, v = torch.zeros_like(log_p), torch.zeros_like(log_q)
-    for _ in range(iterations):
-        u = log_p - torch.logsumexp(kernel + v[:, None, :], dim=2)
-        v = log_q - torch.logsumexp(kernel + u[:, :, None], dim=1)
-    plan = torch.exp(u[:, :, None] + kernel + v[:, None, :])
-    return reduce_batch((plan * cost).sum((1, 2)), reduction)
+    log_p = torch.log_softmax(student_logits.double() / temperature, dim=-1)
+    with torch.no_grad():
+        cost = cost.double()
+        log_q = torch.log_softmax(target_logits.double() / temperature, dim=-1)
+        kernel = torch.exp(-cost / regularization)
+        if not cost.is_meta and float(cost.max()) > _LARGEST * regularization:
+            raise ValueError(f"cost: at most {_LARGEST:.0f} times the regularization")
+        u, v = _potentials(log_p, log_q, kernel, tolerance, iterations)
+        per_sample = torch.exp(u + _log_product(v, (kernel * cost).T)).sum(1)
+    if log_p.requires_grad:
+        slope = _slope(log_p.detach(), log_q, u, v, cost, regularization)
+        # Nothing is added but the gradient.
+        per_sample = per_sample + (slope * (log_p - log_p.detach())).sum(1)
+    dtype = torch.promote_types(student_logits.dtype, torch.float32)
+    return reduce_batch(per_sample.to(dtype), reduction)
+
+
+def _potentials(
+    log_p: Tensor, log_q: Tensor, kernel: Tensor, tolerance: float, iterations: int
+) -> tuple[Tensor, Tensor]:
+    """u, v (B, K) of the plan exp(u_i) * kernel_ij * exp(v_j), whose rows sum to p exactly."""
+    v = torch.zeros_like(log_q)
+    u = log_p - _log_product(v, kernel.T)
+    if kernel.is_meta:  # no numbers, so no error: what a step costs is counted
+        iterations = min(iterations, _USUAL)
+    for iteration in range(iterations):
+        columns = _log_product(u, kernel)
+        if not kernel.is_meta and iteration % _EVERY == 0:
+            error = ((v + columns).exp() - log_q.exp()).abs().sum(1).amax()
+            if float(error) <= tolerance:
+                break
+        v = log_q - columns
+        u = log_p - _log_product(v, kernel.T)
+    return u, v
+
+
+def _log_product(values: Tensor, kernel: Tensor) -> Tensor:
+    """log(exp(values) @ kernel), however large the values: (B, K)."""
+    largest = values.amax(1, keepdim=True)
+    return largest + ((values - largest).exp() @ kernel).log()
+
+
+def _slope(
+    log_p: Tensor, log_q: Tensor, u: Tensor, v: Tensor, cost: Tensor, regularization: float
+) -> Tensor:
+    """The gradient of <P, C> by log p, (B, K), but for what a softmax takes out of it.
+
+    The marginals p and q say how u and v follow p. With A = P / sqrt(p q), and v eliminated,
+    (I - A A') sqrt(p) du = dp / sqrt(p); the gradient solves the same symmetric equations. Their
+    null space is constant over classes. By roots, no number is divided by a small one.
+    """
+    scaled = (u - log_p / 2)[:, :, None] - cost / regularization + (v - log_q / 2)[:, None, :]
+    scaled = scaled.exp()
+    p, q = (log_p / 2).exp()[:, :, None], (log_q / 2).exp()[:, :, None]
+    moved, moved_back = (scaled * cost) @ q, (scaled * cost).transpose(1, 2) @ p
+    eye = torch.eye(len(cost), dtype=cost.dtype, device=cost.device)
+    matrix = (1 + 1e-12) * eye - scaled @ scaled.transpose(1, 2) + p @ p.transpose(1, 2)
+    return (p * torch.linalg.solve(matrix, moved - scaled @ moved_back))[:, :, 0]

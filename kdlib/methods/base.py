@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -35,13 +36,14 @@ class Epoch(NamedTuple):
     """What a method may know before an epoch begins.
 
     number: from 0. total: epochs of the training. videos: N, in the training split.
-    batches: walks once through all of them, in order, at the centre crop and the test frames.
+    batches: walks once through all of them, in order, at the centre crop and the test frames; or
+        through those given, as batches(indices, videos a batch).
     """
 
     number: int
     total: int
     videos: int
-    batches: Callable[[], Iterator[Batch]]
+    batches: Callable[..., Iterator[Batch]]
 
 
 class Method(nn.Module):
@@ -179,6 +181,11 @@ def checked_options(method: type[Method], given: Mapping[str, object]) -> dict[s
     owner = f"method {name if package == 'kdlib.methods' else method.__name__}"
     wanted = [name for name, is_needed in needed.items() if is_needed]
     return checked(owner, {name: hints[name] for name in needed}, wanted, given)
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """The mean over time and place of maps (B, C, T, h, w): (B, C), in float32 at least."""
+    return maps.mean((2, 3, 4), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
 def _tensors(*modules: nn.Module) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kdlib.losses.kd import kd_loss
+from kdlib.losses.kd import at_least_float32, kd_loss
 from kdlib.methods.base import Temperature, Variant, check_equal
 from kdlib.methods.distillation import Distillation, Seen
 
@@ -39,8 +39,8 @@ def align(student_features: Tensor, teacher_features: Tensor) -> Tensor:
 
         f' = (f_s - mean(f_s)) / (std(f_s) + 1e-6) * std(f_t) + mean(f_t),
 
-    both over the batch, deviations unbiased; of one sample, whose deviation is unknown, only the
-    mean is moved. The gradient reaches the student's features alone.
+    both over the batch, deviations unbiased. One sample says nothing of either: it stays as it is.
+    The gradient reaches the student's features alone. Half precision is computed in float32.
 
     Source: `align_scale` of CrossKD's released code (Wang et al. 2024), on pooled features as in
     SAKD's released code. ValueError if the shapes differ.
@@ -50,8 +50,11 @@ def align(student_features: Tensor, teacher_features: Tensor) -> Tensor:
             f"student_features {tuple(student_features.shape)} and teacher_features "
             f"{tuple(teacher_features.shape)} must have one shape (B, C)"
         )
-    teacher = teacher_features.detach()
-    centred = student_features - student_features.mean(0)
-    if len(teacher) > 1:
-        centred = centred / (student_features.std(0) + 1e-6) * teacher.std(0)
-    return centred + teacher.mean(0)
+    student, teacher = (
+        at_least_float32(student_features),
+        at_least_float32(teacher_features).detach(),
+    )
+    if len(student) == 1:
+        return student
+    centred = (student - student.mean(0)) / (student.std(0) + 1e-6)
+    return centred * teacher.std(0) + teacher.mean(0)

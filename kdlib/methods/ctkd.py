@@ -29,19 +29,20 @@ class CurriculumTemperatureDistillation(Distillation):
     """KD whose global temperature, 1 + 20 sigmoid(theta), learns to make the loss larger.
 
     The curriculum: theta's gradient is reversed by a factor that goes from 0 to -1 over the first
-    `rise_epochs` epochs, along half a cosine. The constants are those of its released code.
+    `rise_epochs` epochs, counted from 1, along half a cosine. The constants are those of its
+    released code, whose optimiser is SGD. AdamW divides every gradient by its size, so that under
+    it the rise has next to no effect: theta then moves against the student from the first step.
     """
 
     rise_epochs: PositiveInt = 10
 
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         super().__init__(student, teachers, **options)
-        # A vector of one, because weight decay is for matrices.
         self.theta = nn.Parameter(torch.ones(1))
 
     def temperature(self, epoch: int) -> Tensor:
-        """The temperature (1,), with the reversed gradient of this epoch."""
-        share = min(epoch, self.rise_epochs) / self.rise_epochs
+        """The temperature (1,), with the reversed gradient of this epoch, counted from 0."""
+        share = min(epoch + 1, self.rise_epochs) / self.rise_epochs
         reversal = -(1 - math.cos(math.pi * share)) / 2
         return 1 + 20 * torch.sigmoid(_Scaled.apply(self.theta, reversal))
 

@@ -14,6 +14,7 @@ from kdlib.methods.base import (
     check_equal,
     check_features,
     only_teacher,
+    pooled,
 )
 
 
@@ -21,20 +22,20 @@ class Terms(NamedTuple):
     """What a distillation asks of each sample of a batch, weighted as the method weights it.
 
     cross_entropy, distillation: (B,); their mean sum is the method's loss. logits: the student's
-    (B, K). features: the teacher's pooled features (B, C).
+    (B, K).
     """
 
     cross_entropy: Tensor
     distillation: Tensor
     logits: Tensor
-    features: Tensor
 
 
 class Seen(NamedTuple):
     """A batch as student and teacher saw it; what is the teacher's has no gradient.
 
     student, teacher: pooled features (B, C). student_logits, teacher_logits: (B, K).
-    labels: (B,). epoch: from 0.
+    labels: (B,). epoch: from 0. previous_logits: (B, K) of the student of an epoch before, where
+    the method keeps one.
     """
 
     student: Tensor
@@ -43,6 +44,16 @@ class Seen(NamedTuple):
     teacher_logits: Tensor
     labels: Tensor
     epoch: int
+    previous_logits: Tensor | None = None
+
+
+def together(batches: Sequence[Seen]) -> Seen:
+    """What was seen of several batches of an epoch, as of one."""
+
+    def joined(values: tuple[Any, ...]) -> Any:
+        return torch.cat(values) if isinstance(values[0], Tensor) else values[0]
+
+    return Seen(*map(joined, zip(*batches, strict=True)))
 
 
 class Distillation(Method):
@@ -64,28 +75,30 @@ class Distillation(Method):
         """The unweighted distillation loss of each sample, (B,)."""
         raise NotImplementedError
 
-    def terms(self, batch: Batch, epoch: int) -> Terms:
-        """Both terms of each sample, epochs counted from 0."""
+    def see(self, batch: Batch, epoch: int) -> Seen:
+        """A batch through both networks, epochs counted from 0."""
         with torch.no_grad():
             teacher_map = self.teacher.features(batch.clips)
             teacher_logits = self.teacher.head(teacher_map)
         student_map = self.student.features(self.student_view(batch.clips))
-        logits = self.student.head(student_map)
-        teacher = teacher_map.mean((2, 3, 4))
-        seen = Seen(
-            student_map.mean((2, 3, 4)),
-            logits,
-            teacher,
+        return Seen(
+            pooled(student_map),
+            self.student.head(student_map),
+            pooled(teacher_map),
             teacher_logits,
             batch.required_labels,
             epoch,
         )
-        return Terms(
-            self.label_weight * self.task.loss(logits, batch),
-            self.weight * self.distillation(seen),
-            logits,
-            teacher,
-        )
+
+    def weighted(self, seen: Seen) -> Tensor:
+        """The distillation loss of each sample times its weight, (B,)."""
+        return self.weight * self.distillation(seen)
+
+    def terms(self, batch: Batch, epoch: int) -> Terms:
+        """Both terms of each sample, epochs counted from 0."""
+        seen = self.see(batch, epoch)
+        cross_entropy = self.label_weight * self.task.loss(seen.student_logits, batch)
+        return Terms(cross_entropy, self.weighted(seen), seen.student_logits)
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """The mean of both terms, added."""

@@ -18,7 +18,7 @@ from kdlib.clips.batches import Batch
 from kdlib.losses.kd import kd_loss
 from kdlib.losses.sinkhorn import sinkhorn_loss
 from kdlib.methods.base import Epoch, Temperature, Weight
-from kdlib.methods.distillation import Distillation, Seen, Terms
+from kdlib.methods.distillation import Distillation, Seen
 
 
 class DualDistillation(Distillation):
@@ -35,7 +35,6 @@ class DualDistillation(Distillation):
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         super().__init__(student, teachers, **options)
         self.previous = copy.deepcopy(student).requires_grad_(False).eval()
-        self._previous_logits: Tensor | None = None
 
     def train(self, mode: bool = True) -> "DualDistillation":
         """The student of the epoch before stays in eval mode."""
@@ -49,11 +48,13 @@ class DualDistillation(Distillation):
         self.previous.load_state_dict(self.student.state_dict())
         return None
 
-    def terms(self, batch: Batch, epoch: int) -> Terms:
+    def see(self, batch: Batch, epoch: int) -> Seen:
         """As for every distillation; in the first epoch there is no student of an epoch before."""
+        seen = super().see(batch, epoch)
+        if not epoch:
+            return seen
         with torch.no_grad():
-            self._previous_logits = self.previous(self.student_view(batch.clips)) if epoch else None
-        return super().terms(batch, epoch)
+            return seen._replace(previous_logits=self.previous(self.student_view(batch.clips)))
 
     def distillation(self, seen: Seen) -> Tensor:
         """KD and transport of each sample."""
@@ -63,13 +64,14 @@ class DualDistillation(Distillation):
             temperature=self.temperature,
             reduction="none",
         )
-        if self._previous_logits is None:
+        if seen.previous_logits is None:
             return loss
-        rows = F.normalize(self.teacher.head.fc.weight, dim=1)
+        # In float64, which no mixed precision turns into less.
+        rows = F.normalize(self.teacher.head.fc.weight.double(), dim=1)
         return loss + self.self_weight * sinkhorn_loss(
             seen.student_logits,
-            self._previous_logits,
-            1 - rows @ rows.T,
+            seen.previous_logits,
+            (1 - rows @ rows.T).clamp_min(0),
             temperature=self.temperature,
             reduction="none",
         )

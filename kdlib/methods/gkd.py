@@ -12,6 +12,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from kdlib.losses.kd import at_least_float32
 from kdlib.methods.distillation import Distillation, Seen
 
 
@@ -39,12 +40,13 @@ class GenerativeDistillation(Distillation):
         """The student's and the auto-encoder's loss of each sample."""
         scale = seen.teacher.square().mean().sqrt().clamp_min(1e-6)
         features = seen.teacher / scale
-        mean, log_variance = self.encoder(features).chunk(2, dim=1)
+        mean, log_variance = at_least_float32(self.encoder(features)).chunk(2, dim=1)
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         made = self.decoder(mean + noise * torch.exp(0.5 * log_variance))
         rebuilt = (made - features).square().mean(1)
         divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean(1)
         with torch.no_grad():
             target = self.decoder(mean)
-        imitation = (self.projection(seen.student) - target).square().mean(1)
+        projected = at_least_float32(self.projection(seen.student))
+        imitation = (projected - target).square().mean(1)
         return imitation + rebuilt + 0.1 * divergence

@@ -25,6 +25,7 @@ from kdlib.methods.base import (
     check_equal,
     check_features,
     only_teacher,
+    pooled,
 )
 
 
@@ -83,7 +84,7 @@ class ResolutionDistillation(Method):
             )
         with torch.no_grad():
             # The mean of all places' scores is the head without its dropout.
-            teacher_logits = self.teacher.head.by_place(teacher_map).mean((2, 3, 4))
+            teacher_logits = pooled(self.teacher.head.by_place(teacher_map))
         return kd_loss(logits, teacher_logits, temperature=self.temperature)
 
 

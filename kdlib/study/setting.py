@@ -1,9 +1,11 @@
 """The setting of a reproduction: profile, data, seeds, device, and where things lie."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -20,13 +22,15 @@ ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")
 class Profile:
     """How big everything is: never what is done.
 
-    seeds: of the headline comparison and of all other rows; `SEEDS` overrides both.
+    seeds: of the headline comparison, of other rows that a sentence rests on, and of all others;
+        `SEEDS` overrides them all.
     evidence: whether its numbers may support or contradict a sentence.
     """
 
     name: str
     text: str
     headline_seeds: int
+    claimed_seeds: int
     other_seeds: int
     evidence: bool = True
 
@@ -34,10 +38,12 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", "does every path run? Its numbers are no evidence", 2, 1, evidence=False),
-        Profile("laptop", "micro models on a bare machine, within the hour", 5, 1),
-        Profile("gpu", "larger models on one GPU, about an hour", 5, 5),
-        Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3),
+        Profile(
+            "smoke", "does every path run? Its numbers are no evidence", 2, 1, 1, evidence=False
+        ),
+        Profile("laptop", "micro models on a bare machine, within the hour", 5, 3, 1),
+        Profile("gpu", "larger models on one GPU, about an hour", 5, 5, 5),
+        Profile("paper", "the published recipe: planned and costed, many GPUs to run", 3, 3, 3),
     )
 }
 
@@ -107,10 +113,20 @@ class Setting:
         """The profile."""
         return PROFILES[self.profile]
 
-    def seed_list(self, *, headline: bool) -> tuple[int, ...]:
-        """The seeds of a headline comparison or of another row."""
-        count = self.scale.headline_seeds if headline else self.scale.other_seeds
-        return tuple(range(self.seeds or count))
+    @property
+    def headline(self) -> tuple[int, ...]:
+        """The seeds of the headline comparison."""
+        return tuple(range(self.seeds or self.scale.headline_seeds))
+
+    @property
+    def claimed(self) -> tuple[int, ...]:
+        """The seeds of other rows that a sentence rests on."""
+        return tuple(range(self.seeds or self.scale.claimed_seeds))
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The seeds of rows that decide nothing."""
+        return tuple(range(self.seeds or self.scale.other_seeds))
 
     @property
     def data_name(self) -> str:
@@ -150,3 +166,16 @@ class Setting:
             f"Profile {self.profile}, on {self.device}; each chapter says which data its numbers "
             f"are from.{self.caution}"
         )
+
+
+T = TypeVar("T")
+
+
+def scale_of(chapter: str, scales: Mapping[str, T], setting: Setting) -> T:
+    """A chapter's own sizes at a profile; UserError for a profile that it lacks."""
+    if setting.profile not in scales:
+        raise UserError(
+            f"PROFILE: the {chapter} chapter has no {setting.profile} profile; "
+            "leave it out by CHAPTERS"
+        )
+    return scales[setting.profile]

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kdlib.analysis import metrics
 from kdlib.clips.batches import Batch
+from kdlib.losses.kd import at_least_float32
 from kdlib.models.base import ClassificationHead
 
 KNOWN: tuple[str, ...] = ()
@@ -25,8 +26,8 @@ def answer(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def loss(output: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy (B,) of logits (B, K) against class indices (B,)."""
-    return F.cross_entropy(output, batch.required_labels, reduction="none")
+    """Cross-entropy (B,) of logits (B, K) against class indices (B,), in float32 at least."""
+    return F.cross_entropy(at_least_float32(output), batch.required_labels, reduction="none")
 
 
 def truth(batch: Batch) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from kdlib.training.recipe import Recipe, make_optimizer, set_rate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins import Precision
 
 State = dict[str, Tensor]
 
@@ -78,10 +79,11 @@ def fit(
     optimizer = make_optimizer(method, recipe, getattr(method.student, "head", None))
     module, optimizer = fabric.setup(method, optimizer)
     module.mark_forward_method("step")
+    scaling = fabric.strategy.precision
     history, first = History(), 0
     state = checkpoint and checkpoints.load(checkpoint, belongs_to, fabric.device)
     if state:
-        first, history = _restore(state, method, optimizer)
+        first, history = _restore(state, method, optimizer, scaling)
     saved = time.monotonic()
     for epoch in range(first, recipe.epochs):
         torch.manual_seed(seed * 100_003 + epoch)
@@ -98,7 +100,7 @@ def fit(
                 history.best_own = _copy(method.own_state())
         history.epochs.append(row)
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
-            checkpoints.save(checkpoint, _state(method, optimizer, history), belongs_to)
+            checkpoints.save(checkpoint, _state(method, optimizer, scaling, history), belongs_to)
             saved = time.monotonic()
         progress(epoch + 1)
     if checkpoint is not None:
@@ -127,9 +129,13 @@ def _train_epoch(
     for batch in training_batches(
         training, size, seed=seed, epoch=epoch, device=device, indices=indices
     ):
-        set_rate(optimizer, recipe, epoch + (count + 0.5) / steps)
+        # An optimiser step at the rate of its middle, on the mean of its batches: of the last step
+        # of an epoch there may be fewer.
+        first = count // recipe.accumulate * recipe.accumulate
+        group = min(recipe.accumulate, steps - first)
+        set_rate(optimizer, recipe, epoch + (first + group / 2) / steps)
         output = module.step(batch, epoch)
-        fabric.backward(output.loss / recipe.accumulate)
+        fabric.backward(output.loss / group)
         for name, value in output.parts.items():
             sums[name] = sums[name] + value if name in sums else value
         count, samples = count + 1, samples + len(batch.indices)
@@ -155,17 +161,23 @@ def _copy(state: State) -> State:
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def _plain_batches(source: ClipSource, device: torch.device) -> Iterator[Batch]:
-    """All training videos in order, one clip each, at the test frames and the centre crop."""
-    return ordered_batches(replace(source, sampling=replace(source.sampling, views=1)), device)
+def _plain_batches(
+    source: ClipSource, device: torch.device, indices: np.ndarray | None = None, videos: int = 64
+) -> Iterator[Batch]:
+    """Training videos, one clip each, at the test frames and the centre crop: see `Epoch`."""
+    source = replace(source, sampling=replace(source.sampling, views=1))
+    return ordered_batches(source, device, videos, indices)
 
 
-def _state(method: Method, optimizer: torch.optim.Optimizer, history: History) -> dict[str, Any]:
+def _state(
+    method: Method, optimizer: torch.optim.Optimizer, scaling: "Precision", history: History
+) -> dict[str, Any]:
     return {
         "student": method.student.state_dict(),
         "own": method.own_state(),
         "more": method.more_state(),
         "optimizer": optimizer.state_dict(),
+        "scaling": scaling.state_dict(),  # of gradients in float16; of others it is empty
         "epochs": history.epochs,
         "best_epoch": history.best_epoch,
         "best_state": history.best_state,
@@ -174,12 +186,16 @@ def _state(method: Method, optimizer: torch.optim.Optimizer, history: History) -
 
 
 def _restore(
-    state: dict[str, Any], method: Method, optimizer: torch.optim.Optimizer
+    state: dict[str, Any],
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    scaling: "Precision",
 ) -> tuple[int, History]:
     method.student.load_state_dict(state["student"])
     method.load_own_state(state["own"])
     method.load_more_state(state["more"])
     optimizer.load_state_dict(state["optimizer"])
+    scaling.load_state_dict(state["scaling"])
     best, own = _copy(state["best_state"]), _copy(state["best_own"])
     return len(state["epochs"]), History(state["epochs"], state["best_epoch"], best, own)
 

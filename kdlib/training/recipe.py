@@ -6,7 +6,13 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.optim import SGD, AdamW, Optimizer
+
+# What multiplies what it is given by a matrix, and may add a bias.
+_LAYERS = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -16,12 +22,16 @@ class Recipe:
     learning_rate: the peak, for a batch of batch_size clips.
     warmup_epochs: linear rise from 0; may be a fraction.
     milestones: epochs at which a "step" schedule divides the rate by 10.
-    bias_multiplier: biases learn at this multiple of the rate (2 in ResKD's ResNet recipe).
+    bias_multiplier: biases of convolutions and linear layers learn at this multiple of the rate,
+        those of norms do not (2 in ResKD's ResNet recipe).
     backbone_multiplier: all but the student's head learn at this multiple, a method's own
         projectors too (0.1 for Video Swin).
     freeze: parts of the student ("backbone", "head") that stay as they start, as for a probe.
+    weight_decay: of the weights that multiply what a layer is given: of convolutions, linear
+        layers, attention. Tables (of positions, of tokens) and other parameters have none.
     decay_vectors: whether weight decay acts on biases and norms too.
-    accumulate: batches whose gradients are averaged into one optimiser step.
+    accumulate: batches whose gradients are averaged into one optimiser step, at the rate of its
+        middle; the last step of an epoch takes what is left.
     clip_norm: largest norm of the gradient, None for no clipping.
     """
 
@@ -71,15 +81,17 @@ def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = N
     head: the part that `backbone_multiplier` does not slow down.
     """
     full_rate = {id(parameter) for parameter in head.parameters()} if head else set()
+    seen: set[int] = set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        decay = recipe.weight_decay if parameter.ndim > 1 or recipe.decay_vectors else 0.0
-        multiplier = recipe.bias_multiplier if name.endswith("bias") else 1.0
-        if id(parameter) not in full_rate:
-            multiplier *= recipe.backbone_multiplier
-        groups.setdefault((decay, multiplier), []).append(parameter)
+    for owner in module.modules():
+        for parameter in owner.parameters(recurse=False):
+            if not parameter.requires_grad or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            decay, multiplier = _decay_and_rate(owner, parameter, recipe)
+            if id(parameter) not in full_rate:
+                multiplier *= recipe.backbone_multiplier
+            groups.setdefault((decay, multiplier), []).append(parameter)
     parameter_groups = [
         {"params": parameters, "weight_decay": decay, "lr": recipe.learning_rate * multiplier}
         for (decay, multiplier), parameters in groups.items()
@@ -89,6 +101,18 @@ def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = N
     if recipe.optimizer == "sgd":
         return SGD(parameter_groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
     return AdamW(parameter_groups)
+
+
+def _decay_and_rate(
+    owner: nn.Module, parameter: nn.Parameter, recipe: Recipe
+) -> tuple[float, float]:
+    """Weight decay, and the multiple of the rate, of a parameter by the kind of its module."""
+    decay, vectors_decay = recipe.weight_decay, recipe.weight_decay if recipe.decay_vectors else 0.0
+    if isinstance(owner, _NORMS):
+        return vectors_decay, 1.0
+    if isinstance(owner, _LAYERS):
+        return (decay, 1.0) if parameter.ndim > 1 else (vectors_decay, recipe.bias_multiplier)
+    return 0.0, 1.0
 
 
 def set_rate(optimizer: Optimizer, recipe: Recipe, epoch: float) -> None:

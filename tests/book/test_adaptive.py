@@ -9,7 +9,8 @@ import pytest
 
 from book.adaptive import audit, figures, lesson, sizes, tables
 from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, values
-from book.adaptive.runs import BASES, IMAGE, IMAGENET, VIDEO, Runs, longer, selections
+from book.adaptive.runs import BASES, DECIDING, IMAGE, IMAGENET, VIDEO, Runs, regimes, selections
+from book.adaptive.search import candidates
 from book.adaptive.study import studies
 from kdlib.errors import UserError
 from kdlib.runs.size import size
@@ -78,7 +79,8 @@ def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
     wanted = {f"sakd/table-{n:02}" for n in range(1, 16)} | {
         f"sakd/figure-{n}" for n in range(1, 7)
     }
-    assert wanted | {"sakd/selections", "sakd/longer", "sakd/audit"} == made.keys()
+    others = {"selections", "search", "regimes", "regime-numbers", "audit"}
+    assert wanted | {f"sakd/{name}" for name in others} == made.keys()
     defaults = {
         made[f"sakd/table-{number:02}"].runs["SlowFast", value]
         for number, value in ((8, "Poly"), (10, "5"), (12, "GT+Teac."), (14, "0.5"))
@@ -92,7 +94,7 @@ def test_an_ablation_changes_one_option():
     made = {study.artifact: study for study in studies(Setting())}
     runs = Runs(Setting())
     for number, (option, base) in ABLATIONS.items():
-        for (pair, printed), (spec,) in made[f"sakd/table-{number:02}"].runs.items():
+        for (pair, printed), (spec, *_) in made[f"sakd/table-{number:02}"].runs.items():
             usual = runs.ours(pair, BASES[base], 0)
             given, known = spec.method.options, usual.method.options
             changed = {name for name in {**given, **known} if given.get(name) != known.get(name)}
@@ -112,7 +114,7 @@ def test_controls_change_one_thing():
     assert dict(random.method.options) == {**ours.method.options, "pick": "random"}
     assert ours.start == made["KD, all samples"][0].start is not None
     assert made["Ours*, from scratch"][0].start is None
-    assert len({spec.data for (spec,) in made.values()}) == 1
+    assert len({spec.data for label, (spec,) in made.items() if label != "teacher"}) == 1
     cut, whole = made["KD, steps of Ours"][0].recipe.epochs, ours.recipe.epochs
     assert cut == 0.1 * whole
     # Longer than for as many steps, but of no more multiply-accumulates than SAKD.
@@ -125,27 +127,51 @@ def test_controls_change_one_thing():
 @pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
 def test_a_control_cut_to_as_many_steps_has_exactly_as_many(pair):
     runs = Runs(Setting())
-    ours, cut = runs.ours(pair, "kd", 0), runs.same_steps(pair, "kd", 0)
+    ours, cut = runs.ours(pair, "kd", 0), runs.cut(pair, "kd", 0)
     selected = round(ours.method.options["ratio"] * ours.data.train)
     size = ours.recipe.batch_size
     assert selected % size == cut.data.train % size == 0
-    assert ours.recipe.epochs * selected == cut.recipe.epochs * cut.data.train
+    # To half an epoch of the cut training.
+    missing = ours.recipe.epochs * selected - cut.recipe.epochs * cut.data.train
+    assert abs(missing) <= cut.data.train / 2
 
 
-def test_longer_trainings_change_epochs_and_start_alone():
+def test_a_cell_of_the_map_changes_share_and_clips_alone():
     runs = Runs(Setting())
-    made = longer(runs, (0,))
-    for label, (spec,) in made.items():
-        start, epochs, name = label
-        assert (spec.start is None) == (start == "from scratch")
-        if name in ("easy", "hard", "random"):
-            assert spec.recipe.epochs == int(epochs)
-            assert dict(spec.method.options)["interval"] == 5
-        else:
-            assert spec.recipe.epochs == 0.1 * int(epochs)
-            assert spec.method.name == "kd"
-    assert made["pre-trained", "20", "easy"] == selections(runs, (0,))["Ours*"]
-    assert made["from scratch", "20", "easy"] == selections(runs, (0,))["Ours*, from scratch"]
+    made = regimes(runs, (0,))
+    assert made[0.1, 400, "Ours*"] == selections(runs, (0,))["Ours*"]
+    for (share, clips, name), (spec,) in made.items():
+        assert spec.data.train == clips
+        assert spec.method.teachers[0] == runs.teacher("SlowFast", 0)
+        if name in ("Ours*", "random"):
+            assert spec.method.options["ratio"] == share
+            assert spec.recipe.epochs == runs.scale.epochs
+        elif name == "steps":
+            assert spec.recipe.epochs == round(share * runs.scale.epochs)
+
+
+@pytest.mark.parametrize("pair", [*VIDEO, *IMAGE, IMAGENET])
+def test_a_teacher_has_seen_its_student_s_samples_and_more(pair):
+    runs = Runs(Setting())
+    student, teacher = runs.direct(pair, 0).data, runs.teacher(pair, 0).data
+    assert replace(teacher, train=student.train) == student
+    assert teacher.train == 4 * student.train
+
+
+def test_rows_under_a_sentence_have_three_seeds():
+    made = {study.artifact: study for study in studies(Setting())}
+    for number in range(4, 16):
+        for label, specs in made[f"sakd/table-{number:02}"].runs.items():
+            assert len(specs) == (3 if label[0] in (*DECIDING, IMAGENET) else 1)
+    assert {len(specs) for specs in made["sakd/selections"].runs.values()} == {5}
+    assert {len(specs) for specs in made["sakd/regimes"].runs.values()} == {3}
+
+
+def test_no_reported_run_has_the_seeds_of_the_search():
+    searched = {spec.data.seed for group in candidates(Runs(Setting())).values() for spec in group}
+    reported = {spec.data.seed for study in studies(Setting()) for spec in study.specs()}
+    assert searched == {100, 101, 102}
+    assert not searched & reported
 
 
 def test_seeds_are_those_of_every_row():

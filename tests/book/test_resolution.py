@@ -1,9 +1,12 @@
 """The resolution chapter: transcriptions, specs and tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from book.resolution import recipes
 from book.resolution.runs import WEIGHTS, Runs
+from book.resolution.search import candidates
 from book.resolution.study import studies
 from book.resolution.tables import recipe_table, true_size_table
 from kdlib.study.setting import Setting
@@ -44,21 +47,37 @@ def test_every_profile_has_the_same_artifacts_and_shares_runs(profile):
         f"reskd/{name}"
         for name in (
             "figure-5", "recipes", "targets", "common-start", "batchnorm", "resolutions",
-            "resolution-sweep", "backbones", "weights", "true-size",
+            "resolution-sweep", "backbones", "regimes", "regime-numbers", "search", "true-size",
         )
     ]  # fmt: skip
     specs = [spec for study in made for spec in study.specs()]
     assert len(set(specs)) < 0.75 * len(specs)
 
 
-def test_the_tuning_seed_is_used_nowhere_else():
-    for study in studies(Setting()):
-        tuned = {spec.seed for spec in study.specs()} & {100}
-        assert bool(tuned) == (study.artifact == "reskd/weights")
+def test_no_reported_run_has_the_seeds_of_the_search():
+    searched = {spec.data.seed for group in candidates(Runs(Setting())).values() for spec in group}
+    reported = {spec.data.seed for study in studies(Setting()) for spec in study.specs()}
+    assert searched == {100, 101, 102}
+    assert not searched & reported
 
 
-def test_teacher_and_student_share_their_clips():
+def test_a_cell_of_the_map_changes_resolution_and_clips_alone():
     runs = Runs(Setting())
-    student = runs.distilled(3)
-    assert student.data == student.method.teachers[0].data == runs.direct(3).data
+    made = {study.artifact: study for study in studies(Setting())}["reskd/regimes"].runs
+    assert made[24, 320, "feature"][0] == runs.distilled(0)
+    for (pixels, clips, name), specs in made.items():
+        assert len(specs) == 3
+        spec = specs[0]
+        assert spec.data.train == clips
+        assert spec.method.options["resolution"] == pixels
+        assert spec.recipe.epochs * clips == 36 * 320
+        assert spec.method.teachers == (() if name == "direct" else (runs.teacher(0),))
+
+
+def test_a_teacher_has_seen_its_student_s_clips_and_more():
+    runs = Runs(Setting())
+    student, teacher = runs.distilled(3), runs.teacher(3)
+    assert student.method.teachers == (teacher,)
+    assert replace(teacher.data, train=320) == student.data == runs.direct(3).data
+    assert teacher.data.train == 1280
     assert student.method.options["weight"] == WEIGHTS["feature"]

@@ -88,3 +88,12 @@ def test_a_second_clip_shares_the_first_one_s_view_or_has_its_own(videos, own):
         same += [torch.equal(a, b) for a, b in zip(batch.clips, other, strict=True)]
     assert all(same) is not own
     assert next(ordered_batches(source, torch.device("cpu"))).others[0].shape == (24, 3, 4, 16, 16)
+
+
+def test_fixed_places_are_exact_at_every_length():
+    """A clip and another that follows it at once: a run of 16 frames, 10 views of it."""
+    lengths = np.arange(16, 1000)
+    sampling = Sampling("dense", 4, 2, views=10)
+    first, _ = fixed_clips(lengths, sampling, Others((2,), gap=2))
+    for length, starts in zip(lengths.tolist(), first[:, :, 0].tolist(), strict=True):
+        assert starts == [(2 * view + 1) * (length - 16 + 1) // 20 for view in range(10)]

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,6 +67,35 @@ def test_dense_views_by_hand():
     np.testing.assert_array_equal(index[0], [[6, 8, 10, 12], [18, 20, 22, 24]])
     one = s.test_frames(np.array([30]), Sampling("dense", frames=4, stride=2))
     np.testing.assert_array_equal(one[0, 0], [12, 14, 16, 18])
+
+
+LENGTHS = np.arange(1, 2001)
+
+
+@pytest.mark.parametrize(
+    ("frames", "stride", "views"), [(8, 8, 10), (32, 2, 4), (16, 4, 5), (8, 8, 1), (4, 1, 3)]
+)
+def test_starts_of_views_at_every_length_against_fractions(frames, stride, views):
+    found = s.test_frames(LENGTHS, Sampling("dense", frames, stride, views))
+    span = (frames - 1) * stride + 1
+    for length, starts in zip(LENGTHS.tolist(), found[:, :, 0].tolist(), strict=True):
+        possible = max(length - span + 1, 1)
+        middles = [(Fraction(view) + Fraction(1, 2)) / views for view in range(views)]
+        assert starts == [int(middle * possible) for middle in middles]
+
+
+def test_a_start_that_floating_point_puts_one_frame_early():
+    """180 starts, view 3 of 10: 0.35 * 180 is 63."""
+    assert s.test_frames(np.array([236]), Sampling("dense", 8, 8, 10))[0, 3, 0] == 63
+
+
+@pytest.mark.parametrize(("frames", "views"), [(8, 1), (16, 1), (25, 3), (7, 10)])
+def test_segments_at_every_length_against_fractions(frames, views):
+    found = s.test_frames(LENGTHS, Sampling("segments", frames, views=views)).tolist()
+    for length, by_view in zip(LENGTHS.tolist(), found, strict=True):
+        for view, indices in enumerate(by_view):
+            middle = (Fraction(view) + Fraction(1, 2)) / views
+            assert indices == [int((n + middle) * length / frames) for n in range(frames)]
 
 
 def test_a_short_video_loops():

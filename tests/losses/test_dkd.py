@@ -69,6 +69,31 @@ def test_what_is_common_to_all_logits_does_not_count():
     assert shifted.shape == (5,)
 
 
+@pytest.mark.parametrize("shift", [-3000.0, -1000.0, 0.0, 1000.0, 3000.0])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_no_shift_is_too_large(shift, temperature):
+    """By hand at T = 1: probabilities of the two classes beside the target."""
+    student = torch.tensor([[1.0, 6.0, 0.0]], dtype=torch.float64)
+    teacher = torch.tensor([[2.0, 0.0, 1.0]], dtype=torch.float64)
+    p = (teacher[0, 1:] / temperature).softmax(0)
+    q = (student[0, 1:] / temperature).softmax(0)
+    expected = temperature**2 * float((p * (p / q).log()).sum())
+    label = torch.tensor([0])
+    for dtype in (torch.float32, torch.float64):
+        found = non_target_class_kd(
+            (student + shift).to(dtype), (teacher + shift).to(dtype), label, temperature=temperature
+        )
+        assert float(found) == pytest.approx(expected, rel=1e-3)
+
+
+def test_of_the_other_classes_the_target_s_logit_says_nothing():
+    student, teacher, labels = draw()
+    student.requires_grad_()
+    non_target_class_kd(student, teacher, labels, temperature=2.0).backward()
+    assert (student.grad.gather(1, labels[:, None]) == 0).all()
+    assert (student.grad.abs().sum(1) > 0).all()
+
+
 def test_scaling_by_the_temperature_squared():
     """Logits and temperature twice as large: the same probabilities, four times the loss."""
     student, teacher, labels = draw()

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kdlib import methods
 from kdlib.errors import UserError
-from kdlib.methods.base import Method
+from kdlib.methods.base import Method, pooled
 from kdlib.methods.supervised import Supervised
 
 
@@ -27,6 +27,14 @@ def test_teachers_take_no_gradient_and_stay_in_eval(tiny):
 
 def test_own_state_is_neither_student_nor_teacher(tiny):
     assert set(Queue(tiny(), [tiny(1)]).own_state()) == {"projector.weight", "projector.bias"}
+
+
+def test_half_precision_is_pooled_in_float32():
+    maps = (100 + torch.randn(2, 3, 4, 5, 5)).bfloat16()
+    found = pooled(maps)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), maps.double().mean((2, 3, 4)), rtol=1e-6, atol=0)
+    assert pooled(maps.double()).dtype == torch.float64
 
 
 @pytest.mark.parametrize(("resolution", "seen"), [(None, 16), (8, 8)])

@@ -34,10 +34,10 @@ def test_the_backward_pass_of_what_is_frozen_is_not_counted(make_spec):
 
 
 def test_dualkd_s_pass_through_the_student_of_the_epoch_before_is_found(make_spec):
-    teacher = make_spec()
+    """In a network beside which the transport's own products are few."""
+    spec = make_spec(width=32)
     kd, dual = (
-        rehearse(replace(make_spec(), method=MethodSpec(name, (teacher,))))
-        for name in ("kd", "dualkd")
+        rehearse(replace(spec, method=MethodSpec(name, (spec,)))) for name in ("kd", "dualkd")
     )
     assert dual.step.macs - kd.step.macs == pytest.approx(kd.evaluation.macs, rel=0.05)
 

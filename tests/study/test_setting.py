@@ -44,9 +44,10 @@ def test_roles(tmp_path):
 
 def test_seeds_come_from_the_profile_unless_given():
     laptop = Setting()
-    assert laptop.seed_list(headline=True) == (0, 1, 2, 3, 4)
-    assert laptop.seed_list(headline=False) == (0,)
-    assert dataclasses.replace(laptop, seeds=3).seed_list(headline=False) == (0, 1, 2)
+    assert laptop.headline == (0, 1, 2, 3, 4)
+    assert laptop.claimed == (0, 1, 2)
+    assert laptop.others == (0,)
+    assert dataclasses.replace(laptop, seeds=2).others == (0, 1)
 
 
 def test_only_smoke_is_no_evidence():

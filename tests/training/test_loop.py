@@ -1,7 +1,9 @@
 import dataclasses
 
+import lightning_fabric
 import pytest
 import torch
+from lightning_fabric.plugins.precision import MixedPrecision
 
 from kdlib import tasks
 from kdlib.errors import UserError
@@ -71,6 +73,46 @@ def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path, stop_af
     assert not file.exists()
 
 
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_in_half_precision_the_scale_of_gradients_goes_on_too(
+    tiny, source, tmp_path, monkeypatch, stop_after
+):
+    """A scale that starts at 4 and doubles at every second step; float16 is a GPU's, so on a CPU
+    the scaler of float16 goes with bfloat16."""
+    scales = []
+
+    class Quick(torch.amp.GradScaler):
+        def update(self, *args, **kwargs):
+            super().update(*args, **kwargs)
+            scales.append(self.get_scale())
+
+    original = lightning_fabric.Fabric
+
+    def scaled(accelerator, devices, precision):
+        plugin = MixedPrecision("bf16-mixed", "cpu")
+        plugin.scaler = Quick("cpu", init_scale=4.0, growth_interval=2)
+        return original(accelerator=accelerator, devices=devices, plugins=[plugin])
+
+    monkeypatch.setattr(lightning_fabric, "Fabric", scaled)
+    straight = Supervised(tiny())
+    fit(straight, source, RECIPE, seed=0)
+    whole = scales.copy()
+    assert whole[:4] == [4.0, 8.0, 8.0, 16.0]
+
+    def interrupt(epoch):
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+
+    scales.clear()
+    where = {"checkpoint": tmp_path / "checkpoint.pt", "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(Supervised(tiny()), source, RECIPE, seed=0, progress=interrupt, **where)
+    resumed = Supervised(tiny())
+    fit(resumed, source, RECIPE, seed=0, **where)
+    assert scales == whole
+    assert same(state(straight), state(resumed))
+
+
 class Watched(Supervised):
     def step(self, batch, epoch):
         self.modes = [*getattr(self, "modes", []), self.student.training]
@@ -103,6 +145,66 @@ def test_accumulated_batches_give_one_step_of_their_mean(tiny, source):
     finally:
         torch.optim.SGD.step = original
     assert len(steps) == 1
+
+
+@pytest.fixture
+def gradients(monkeypatch):
+    """The whole gradient, and the rate, of every step that SGD makes."""
+    seen = []
+    original = torch.optim.SGD.step
+
+    def step(self, *args, **kwargs):
+        groups = self.param_groups
+        vectors = [p.grad.flatten() for group in groups for p in group["params"]]
+        seen.append((torch.cat(vectors).clone(), groups[0]["lr"]))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    return seen
+
+
+# So small a rate that the weights are the same at every step.
+STILL = Recipe(
+    epochs=1, learning_rate=1e-12, batch_size=4, optimizer="sgd", momentum=0.0, schedule="cosine"
+)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 6, 16])
+def test_a_step_s_gradient_is_the_mean_over_its_batches_also_of_the_last(
+    tiny, source, gradients, accumulate
+):
+    """Six batches: their own gradients, averaged by hand."""
+    fit(Supervised(tiny()), source, STILL, seed=0)
+    single = [gradient for gradient, _ in gradients]
+    assert len(single) == 6
+    gradients.clear()
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, accumulate=accumulate), seed=0)
+    starts = range(0, 6, accumulate)
+    expected = [torch.stack(single[start : start + accumulate]).mean(0) for start in starts]
+    assert len(gradients) == len(expected)
+    for (found, _), wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_of_several_batches_has_the_rate_of_as_large_a_batch(tiny, source, gradients):
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, batch_size=12), seed=0)
+    large = [rate for _, rate in gradients]
+    gradients.clear()
+    fit(Supervised(tiny()), source, dataclasses.replace(STILL, accumulate=3), seed=0)
+    assert [rate for _, rate in gradients] == pytest.approx(large, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_no_step_s_gradient_is_longer_than_clip_norm(tiny, source, gradients, accumulate):
+    recipe = dataclasses.replace(STILL, accumulate=accumulate)
+    fit(Supervised(tiny()), source, recipe, seed=0)
+    free = [gradient for gradient, _ in gradients]
+    gradients.clear()
+    norm = float(min(gradient.norm() for gradient in free)) / 2
+    fit(Supervised(tiny()), source, dataclasses.replace(recipe, clip_norm=norm), seed=0)
+    for (clipped, _), whole in zip(gradients, free, strict=True):
+        assert float(clipped.norm()) == pytest.approx(norm, rel=1e-3)
+        torch.testing.assert_close(clipped / norm, whole / whole.norm(), rtol=1e-3, atol=1e-5)
 
 
 def test_parity_with_a_plain_pytorch_loop(tiny, source):

@@ -2,6 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from kdlib import models
 from kdlib.methods.kd import KnowledgeDistillation
 from kdlib.methods.supervised import Supervised
 from kdlib.training.recipe import Recipe, make_optimizer, rate_factor, set_rate
@@ -36,6 +37,76 @@ def test_groups_follow_decay_bias_and_backbone(tiny):
     assert settings[id(named["backbone.0.0.weight"])] == pytest.approx((0.05, 0.01))
     assert settings[id(named["backbone.0.1.weight"])] == pytest.approx((0.05, 0.0))
     assert len(settings) == len(named)
+
+
+def settings_of(module, **options):
+    """Rate and decay by the parameter's name, at a peak of 1."""
+    recipe = Recipe(epochs=1, learning_rate=1.0, weight_decay=0.5, bias_multiplier=2.0, **options)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    return {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in make_optimizer(module, recipe).param_groups
+        for p in group["params"]
+    }
+
+
+def test_resnet_as_reskd_s_released_constructor_groups_it():
+    """Batch norm at once the rate, undecayed; the one bias, of the last layer, at twice."""
+    with torch.device("meta"):
+        found = settings_of(models.build("tsn", 400, backbone="resnet50"))
+    norms = [name for name in found if found[name] == (1.0, 0.0)]
+    assert len([name for name in norms if name.endswith("bias")]) == 53
+    assert len(norms) == 2 * 53
+    assert [name for name in found if found[name] == (2.0, 0.0)] == ["head.fc.bias"]
+    assert len([name for name in found if found[name] == (1.0, 0.5)]) == 53 + 1
+
+
+def test_swin_s_tables_of_positions_are_not_decayed():
+    with torch.device("meta"):
+        swin = models.build("swin3d", 400, backbone="swin3d_s")
+    for options in ({}, {"decay_vectors": True}):
+        found = settings_of(swin, **options)
+        tables = [name for name in found if "relative_position_bias_table" in name]
+        assert len(tables) == 24
+        assert {found[name] for name in tables} == {(1.0, 0.0)}
+    norms = {n for n, m in swin.named_modules() if isinstance(m, torch.nn.LayerNorm)}
+    plain = settings_of(swin)
+    assert {plain[name] for name in plain if name.rpartition(".")[0] in norms} == {(1.0, 0.0)}
+    weights = {
+        n for n, m in swin.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv3d)
+    }
+    assert {plain[f"{name}.weight"] for name in weights} == {(1.0, 0.5)}
+
+
+class Tokens(torch.nn.Module):
+    """The parts of a transformer that no layer of torch owns, under names that mislead."""
+
+    def __init__(self):
+        super().__init__()
+        self.class_token = torch.nn.Parameter(torch.zeros(1, 1, 8))
+        self.position_weight = torch.nn.Parameter(torch.zeros(1, 16, 8))
+        self.table_bias = torch.nn.Parameter(torch.zeros(3))
+        self.places = torch.nn.Embedding(5, 8)
+        self.attention = torch.nn.MultiheadAttention(8, 2)
+        self.unbias = torch.nn.GroupNorm(2, 8)
+
+
+def test_groups_follow_the_kind_of_module_not_the_name():
+    found, all_decay = settings_of(Tokens()), settings_of(Tokens(), decay_vectors=True)
+    for name in ("class_token", "position_weight", "table_bias", "places.weight"):
+        assert found[name] == all_decay[name] == (1.0, 0.0), name
+    assert found["attention.in_proj_weight"] == found["attention.out_proj.weight"] == (1.0, 0.5)
+    assert found["attention.in_proj_bias"] == found["attention.out_proj.bias"] == (2.0, 0.0)
+    assert all_decay["attention.in_proj_bias"] == (2.0, 0.5)
+    assert found["unbias.weight"] == found["unbias.bias"] == (1.0, 0.0)
+    assert all_decay["unbias.weight"] == all_decay["unbias.bias"] == (1.0, 0.5)
+
+
+def test_shared_parameters_are_stepped_once():
+    first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    second.weight = first.weight
+    groups = make_optimizer(torch.nn.Sequential(first, second), Recipe(1, 0.1)).param_groups
+    assert sum(len(group["params"]) for group in groups) == 3
 
 
 def test_a_method_s_own_layers_do_not_learn_at_the_last_layer_s_rate(tiny):

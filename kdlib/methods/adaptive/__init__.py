@@ -18,10 +18,16 @@ from torch.nn import functional as F
 from kdlib.clips.batches import Batch
 from kdlib.errors import UserError
 from kdlib.methods.adaptive import released
-from kdlib.methods.adaptive.interruption import Rate, drops, interrupt, interruption_rate
+from kdlib.methods.adaptive.interruption import (
+    Rate,
+    drops,
+    floor_share,
+    interrupt,
+    interruption_rate,
+)
 from kdlib.methods.adaptive.selection import greedy_map
 from kdlib.methods.base import Epoch, Method, StepOutput, Variant
-from kdlib.methods.distillation import Distillation, Terms
+from kdlib.methods.distillation import Distillation, Seen, together
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -76,9 +82,10 @@ class AdaptiveDistillation(Method):
 
     def before_epoch(self, epoch: Epoch) -> np.ndarray | None:
         """The samples of this epoch, selected anew if it is time to."""
-        self.base.before_epoch(epoch)
         if epoch.number % self.interval == 0:
             self._select(epoch)
+        # After it, so that a base that keeps the student of an epoch before still has it there.
+        self.base.before_epoch(epoch)
         return self.samples["selected"].numpy()
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
@@ -98,19 +105,24 @@ class AdaptiveDistillation(Method):
         return StepOutput(loss, parts, terms.logits)
 
     def _select(self, epoch: Epoch) -> None:
-        samples = self.samples
+        samples, first = self.samples, not self.samples
         rate = interruption_rate(self.rate, epoch.number, epoch.total)
-        losses, features = self._evaluate(epoch, rate)
-        first = not samples
+        members = self._members(epoch.videos) if self.variant == "released" else None
+        losses, features = self._evaluate(epoch, rate, members)
+        which = slice(None) if members is None else members.flatten()
         if first:
             samples["strength"] = torch.zeros(epoch.videos)
             samples["counts"] = torch.zeros(epoch.videos, dtype=torch.int64)
-            samples["features"] = features
+            samples["features"] = torch.zeros(epoch.videos, features.shape[1])
+            samples["features"][which] = features
         elif drops(rate, self.threshold):
             # Not of shuffled clips, as in the released code.
-            samples["features"] = torch.lerp(features, samples["features"], _OLD_FEATURES)
-        pick = self._pick_released if self.variant == "released" else self._pick
-        chosen = pick(losses, min(rate, self.threshold), first)
+            old = samples["features"][which]
+            samples["features"][which] = torch.lerp(features, old, _OLD_FEATURES)
+        if members is None:
+            chosen = self._pick(losses, first)
+        else:
+            chosen = self._pick_released(losses, members, min(rate, self.threshold), first)
         # One by one, since the released script takes some twice.
         samples["counts"].index_add_(0, chosen, torch.ones_like(chosen))
         samples["selected"] = chosen.sort().values
@@ -124,25 +136,39 @@ class AdaptiveDistillation(Method):
             rows = [samples[name]] if name in samples else []
             samples[name] = torch.cat([*rows, row[None]])
 
-    def _evaluate(self, epoch: Epoch, rate: float) -> tuple[Tensor, Tensor]:
-        """Distillation losses (N,) and teacher features (N, D) of all samples, interrupted."""
+    def _evaluate(
+        self, epoch: Epoch, rate: float, members: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Distillation losses and teacher features (N, D) of interrupted samples.
+
+        Of all in order, a loss a sample (N,); it is computed of all at once, so that statistics
+        over samples (CrossKD's, GKD's) do not depend on batches. Or of mini-batches (n, size), each
+        by itself: a loss a mini-batch (n,).
+        """
         self.eval()
-        losses, features = [], []
-        for batch in epoch.batches():
-            terms = self._interrupted(batch, epoch.number, rate)
-            losses.append(terms.distillation.float())
-            features.append(terms.features.float())
+        if members is None:
+            batches = epoch.batches()
+        else:
+            batches = epoch.batches(members.flatten().numpy(), members.shape[1])
+        seen = [self._interrupted(batch, epoch.number, rate) for batch in batches]
+        with torch.no_grad():
+            if members is None:
+                losses = self.base.weighted(together(seen))
+            else:
+                losses = torch.stack([self.base.weighted(batch).mean() for batch in seen])
         self.train()
-        return torch.cat(losses).cpu(), torch.cat(features).cpu()
+        features = torch.cat([batch.teacher for batch in seen])
+        return losses.float().cpu(), features.float().cpu()
 
     @torch.no_grad()
-    def _interrupted(self, batch: Batch, epoch: int, rate: float) -> Terms:
-        clips = interrupt(batch.clips, rate, self.threshold, patches=self.patches)
-        return self.base.terms(replace(batch, clips=clips), epoch)
+    def _interrupted(self, batch: Batch, epoch: int, rate: float) -> Seen:
+        alike = self.variant == "released"
+        clips = interrupt(batch.clips, rate, self.threshold, patches=self.patches, alike=alike)
+        return self.base.see(replace(batch, clips=clips), epoch)
 
     def look(self, batch: Batch, epoch: int) -> None:
         """An evaluation of a batch."""
-        self._interrupted(batch, epoch, rate=0.0)
+        self.base.weighted(self._interrupted(batch, epoch, rate=0.0))
 
     def after_step(self) -> None:
         """Whatever the base method does then."""
@@ -157,14 +183,15 @@ class AdaptiveDistillation(Method):
         known = self.samples.get("strength")
         return torch.zeros(len(batch.indices)) if known is None else known[batch.indices]
 
-    def _pick(self, losses: Tensor, rate: float, first: bool) -> Tensor:
-        """The paper's strengths and selection."""
+    def _pick(self, losses: Tensor, first: bool) -> Tensor:
+        """The paper's strengths and selection, of a loss a sample (N,)."""
         samples = self.samples
-        count = round(self.ratio * len(losses))
+        count = floor_share(self.ratio, len(losses))
         if not count:
             raise UserError(f"adaptive.ratio: {self.ratio} of {len(losses)} samples is none")
         difficulty = scaled(losses * selection_probability(samples["counts"]))
-        self._strengthen(slice(None), 1 - difficulty, first)
+        weight = 0.0 if first else self.history
+        samples["strength"] = weight * samples["strength"] + (1 - weight) * (1 - difficulty)
         if self.pick == "random":
             return torch.randperm(len(losses))[:count]
         kind = torch.float64 if len(losses) <= _EXACT else torch.float32
@@ -175,28 +202,28 @@ class AdaptiveDistillation(Method):
             diversity=self.gamma,
         )
 
-    def _pick_released(self, losses: Tensor, rate: float, first: bool) -> Tensor:
-        """What the released script does with mini-batches."""
-        size = self.batch
-        members = torch.arange(len(losses) // size * size).unflatten(0, (-1, size))
-        count = int(self.ratio * len(members))
-        if not count or len(members) < 2:
+    def _members(self, samples: int) -> Tensor:
+        """The released script's mini-batches (n, size), of samples drawn anew."""
+        members = released.mini_batches(samples, self.batch)
+        if len(members) < 2 or not floor_share(self.ratio, len(members)):
             raise UserError(
-                f"adaptive.batch: {self.ratio} of {len(members)} mini-batches of {size} "
+                f"adaptive.batch: {self.ratio} of {len(members)} mini-batches of {self.batch} "
                 "is none; take smaller ones or a larger ratio"
             )
-        counts = self.samples["counts"][members[:, 0]]
-        difficulty = scaled(released.batch_means(losses, size) * selection_probability(counts))
-        new = difficulty[-1] if first else rate * difficulty[-1]
-        self._strengthen(members[-1], new.expand(size), first)
-        features = self.samples["features"][members].flatten(1)
-        return members[released.draw_batches(features, difficulty, count)].flatten()
+        return members
 
-    def _strengthen(self, which: Tensor | slice, new: Tensor, first: bool) -> None:
-        """Mix new strengths into the history of these samples."""
-        old = self.samples["strength"]
-        weight = 0.0 if first else self.history
-        old[which] = weight * old[which] + (1 - weight) * new
+    def _pick_released(self, losses: Tensor, members: Tensor, rate: float, first: bool) -> Tensor:
+        """What the released script does with mini-batches (n, size), of a loss each (n,)."""
+        samples = self.samples
+        probability = selection_probability(samples["counts"])[members].mean(1)
+        difficulty = scaled(losses * probability)
+        last = members[-1]
+        samples["strength"][last] = released.strengthened(
+            samples["strength"][last], difficulty, rate, self.history, first
+        )
+        count = floor_share(self.ratio, len(members))
+        features = samples["features"][members].flatten(1)
+        return members[released.draw_batches(features, difficulty, count)].flatten()
 
     def more_state(self) -> dict[str, Tensor]:
         """What is known of the samples."""

@@ -26,7 +26,7 @@ _CHUNK = 16_384
 def greedy_map(
     features: Tensor, quality: Tensor, k: int, *, diversity: float, eps: float = EPS
 ) -> Tensor:
-    """The k samples that greedy selection takes, int64 (k,), in its order; exact.
+    """The k samples that greedy selection takes, int64 (k,), in its order; of equals the first.
 
     features: (N, D); quality: (N,). Gains only fall as samples are added, so old ones are bounds:
     as long as the best of a pool beats every bound outside it, only the pool is brought up to date;
@@ -41,13 +41,10 @@ def greedy_map(
     chosen: list[int] = []
     while len(chosen) < k:
         gains = value + diversity * variance.clamp_min(eps).log()
-        size = min(_POOL, len(gains))
-        best = torch.topk(gains, min(size + 1, len(gains)))
-        bound = best.values[size] if len(best.values) > size else gains.new_tensor(-math.inf)
-        # In the order of indices, so that the first of equals is taken.
-        pool = best.indices[:size].sort().values
+        pool, bound, after = _best(gains, _POOL)
+        left = k - len(chosen)
         steps = _select_in(
-            pool, features, value, variance, precision, bound, k - len(chosen), diversity, eps
+            pool, features, value, variance, precision, bound, after, left, diversity, eps
         )
         chosen += [int(pool[place]) for place, _ in steps]
         value[chosen] = -math.inf
@@ -58,6 +55,20 @@ def greedy_map(
     return torch.tensor(chosen)
 
 
+def _best(gains: Tensor, size: int) -> tuple[Tensor, Tensor, int]:
+    """The `size` best, of equals the first: their places (size,), in order; and what is outside,
+    the best gain and the first place that has it."""
+    if size >= len(gains):
+        return torch.arange(len(gains)), gains.new_tensor(-math.inf), len(gains)
+    # The values of topk are right; of equals at their end it may have taken any.
+    last = torch.topk(gains, size).values[-1]
+    surely, equals = gains > last, (gains == last).nonzero()[:, 0]
+    inside = surely.index_fill(0, equals[: size - int(surely.sum())], True)
+    outside = gains.masked_fill(inside, -math.inf)
+    after = int(outside.argmax())
+    return inside.nonzero()[:, 0], outside[after], after
+
+
 def _select_in(
     pool: Tensor,
     features: Tensor,
@@ -65,11 +76,13 @@ def _select_in(
     variance: Tensor,
     precision: Tensor,
     bound: Tensor,
+    after: int,
     k: int,
     diversity: float,
     eps: float,
 ) -> list[tuple[int, Tensor]]:
-    """Up to k steps inside a pool, as long as its best is not below `bound`; changes `precision`.
+    """Up to k steps inside a pool, as long as its best comes before the best outside, whose gain is
+    at most `bound` and whose place is `after`; changes `precision`.
 
     Each step is the place in the pool, and the vector whose product with v_i falls out of d_i.
     """
@@ -77,13 +90,16 @@ def _select_in(
     steps: list[tuple[int, Tensor]] = []
     while len(steps) < k:
         gains = value + diversity * variance.clamp_min(eps).log()
-        gain, place = gains.max(0)
-        if gain < bound or gain == -math.inf:
+        place = int(gains.argmax())  # of equals the first
+        gain = gains[place]
+        # The first step cannot be outside.
+        outside = gain < bound or (gain == bound and pool[place] > after)
+        if steps and (outside or gain == -math.inf):
             break
         step = _add(features[place], precision, eps)
         variance -= (features @ step).square()
         value[place] = -math.inf
-        steps.append((int(place), step))
+        steps.append((place, step))
     return steps
 
 

@@ -20,9 +20,9 @@ def make(tiny, base="kd", **options):
     return build("adaptive", around, **{"ratio": 0.25, **options})
 
 
-def epoch(source, number=0, total=10):
-    def batches():
-        return ordered_batches(source, torch.device("cpu"))
+def epoch(source, number=0, total=10, cut=64):
+    def batches(indices=None, videos=cut):
+        return ordered_batches(source, torch.device("cpu"), videos, indices)
 
     return Epoch(number, total, len(source.videos), batches)
 
@@ -139,26 +139,149 @@ def test_an_interrupted_training_goes_on_exactly(tiny, source, tmp_path):
         assert torch.equal(value, resumed.more_state()[name])
 
 
+@pytest.mark.parametrize("base", BASES)
+def test_difficulty_does_not_depend_on_how_the_samples_are_cut_into_batches(tiny, source, base):
+    """24 samples in one batch, with a remainder of 1 and of 2, and two by two."""
+    method = make(tiny, base=base)
+    method.base.before_epoch(epoch(source))
+    whole, features = method._evaluate(epoch(source, 1), 0.0)
+    assert (whole > 0).all()
+    for cut in (23, 22, 2):
+        losses, others = method._evaluate(epoch(source, 1, cut=cut), 0.0)
+        torch.testing.assert_close(losses, whole, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(others, features)
+
+
+def watched(method, monkeypatch):
+    """What the base method sees from now on: clips and what it makes of them."""
+    seen, see = [], method.base.see
+
+    def watch(batch, number):
+        seen.append((batch.clips.clone(), see(batch, number)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(method.base, "see", watch)
+    return seen
+
+
+def test_difficulty_is_of_interrupted_clips_and_training_of_whole_ones(tiny, source, monkeypatch):
+    clips = next(ordered_batches(source, torch.device("cpu"))).clips
+    method = make(tiny)
+    seen = watched(method, monkeypatch)
+    for number, dropped in ((0, 0), (4, 1), (5, 1)):  # 1 - 0.6^0.9 is 0.369, 1 - 0.5^0.9 is 0.464
+        method.before_epoch(epoch(source, number))
+        empty = (seen[-1][0] == 0).all(1).all(-1).all(-1)
+        assert (empty.sum(1) == dropped).all()
+        assert (seen[-1][0][empty.logical_not()[:, None].expand(-1, 3, -1)] == 0).sum() < 100
+    method.before_epoch(epoch(source, 8))
+    shuffled = seen[-1][0]
+    assert not torch.equal(shuffled, clips)
+    torch.testing.assert_close(shuffled.sum(2), clips.sum(2))
+    batch = next(ordered_batches(source, torch.device("cpu")))
+    method.step(batch, 8)
+    assert torch.equal(seen[-1][0], clips)
+
+
+def test_features_are_mixed_one_to_nine_while_frames_are_dropped(tiny, source, monkeypatch):
+    method = make(tiny)
+    features = [torch.randn(24, 16) for _ in range(4)]
+    found = iter(features)
+    monkeypatch.setattr(method, "_evaluate", lambda *_: (torch.rand(24), next(found)))
+    method.before_epoch(epoch(source, 0))
+    assert torch.equal(method.samples["features"], features[0])
+    method.before_epoch(epoch(source, 1))
+    mixed = 0.1 * features[0] + 0.9 * features[1]
+    torch.testing.assert_close(method.samples["features"], mixed)
+    # The rate reaches one half between epochs 5 and 6 of 10; from there on clips are shuffled.
+    method.before_epoch(epoch(source, 6))
+    torch.testing.assert_close(method.samples["features"], mixed)
+    method.before_epoch(epoch(source, 5))
+    torch.testing.assert_close(method.samples["features"], 0.1 * mixed + 0.9 * features[3])
+
+
+def test_how_long_a_feature_is_does_not_count_in_the_selection(tiny, source, monkeypatch):
+    """Two of three, two of which point the same way: the third, however short, is one of them."""
+    method = make(tiny, gamma=1.0, ratio=0.7)
+    features = torch.tensor([[5.0, 0.0], [1.0, 0.0], [0.0, 1e-3]])
+    monkeypatch.setattr(method, "_evaluate", lambda *_: (torch.ones(3), features))
+    assert method.before_epoch(epoch(source)._replace(videos=3)).tolist() in ([0, 2], [1, 2])
+
+
+def test_dualkd_s_difficulty_compares_with_the_student_of_an_epoch_before(
+    tiny, source, monkeypatch
+):
+    method = make(tiny, base="dualkd")
+    seen = watched(method, monkeypatch)
+    method.before_epoch(epoch(source, 0, 10**9))
+    assert seen[0][1].previous_logits is None
+    with torch.no_grad():
+        method.student.head.fc.bias += torch.tensor([2.0, 0.0, -2.0])
+    method.before_epoch(epoch(source, 1, 10**9))
+    torch.testing.assert_close(seen[1][1].previous_logits, seen[0][1].student_logits)
+    assert not torch.allclose(seen[1][1].student_logits, seen[0][1].student_logits)
+    assert method.base.previous.head.fc.bias.equal(method.student.head.fc.bias)
+
+
+def released_variant(tiny, **options):
+    return make(tiny, variant="released", batch=4, ratio=0.5, **options)
+
+
 def test_as_released(tiny, source):
-    """One strength a batch; 0 but for the samples of the last mini-batch; the teacher trains."""
-    method = make(tiny, variant="released", batch=4, ratio=0.5)
+    """One strength a batch; 0 but for the samples of a last mini-batch; the teacher trains."""
+    method = released_variant(tiny)
     torch.manual_seed(0)
     chosen = method.before_epoch(epoch(source))
+    # The last of six mini-batches is in no kernel; its samples alone have a strength.
     assert len(chosen) == 12
-    assert set(chosen.tolist()) <= set(range(20))
-    strength = method.samples["strength"]
-    assert (strength[:20] == 0).all()
+    first = method.samples["strength"].clone()
+    assert (first != 0).sum() in (0, 4)
+    last = first.nonzero()[:, 0].tolist()
+    assert not set(last) & set(chosen.tolist())
     assert method.teachers[0].training
-    method.before_epoch(epoch(source, 1))
-    assert method.samples["counts"].sum() == 24
+    had = first != 0
+    for number in range(1, 9):
+        method.before_epoch(epoch(source, number))
+        had |= method.samples["strength"] != 0
+    assert had.sum() > 12, "the last mini-batch is another one at every evaluation"
+    assert method.samples["counts"].sum() == 9 * 12
     batch = next(ordered_batches(source, torch.device("cpu")))
     assert float(method.step(batch, 0).parts["strength"]) == pytest.approx(
         float(method.samples["strength"].mean())
     )
-    crossed = make(tiny, base="crosskd", variant="released", batch=4, supervisor="teacher")
+    crossed = released_variant(tiny, base="crosskd", supervisor="teacher")
     crossed.before_epoch(epoch(source))
     crossed.step(batch, 0).loss.backward()
     assert not any(p.grad.abs().sum() for p in crossed.student.parameters())
+
+
+def test_as_released_each_mini_batch_is_seen_by_itself(tiny, source, monkeypatch):
+    """The script's own batches, each with one set of frames; its loss is the mean of the batch."""
+    method = released_variant(tiny)
+    seen = watched(method, monkeypatch)
+    monkeypatch.setattr(method, "_members", lambda _: torch.arange(23, -1, -1).view(6, 4))
+    clips = next(ordered_batches(source, torch.device("cpu"))).clips
+    method.before_epoch(epoch(source, 0))
+    assert [len(batch) for batch, _ in seen] == [4] * 6
+    assert torch.equal(torch.cat([batch for batch, _ in seen]), clips.flip(0))
+    losses = torch.stack([method.base.weighted(found).mean() for _, found in seen]).detach()
+    spread = (losses - losses.min()) / (losses.max() - losses.min())
+    # At the first evaluation the strength is the difficulty, and grows with the loss.
+    expected = torch.zeros(24)
+    expected[:4] = spread[-1]
+    torch.testing.assert_close(method.samples["strength"], expected)
+    counts = method.samples["counts"].clone()
+    method.before_epoch(epoch(source, 4))
+    empty = torch.cat([(batch == 0).all(1).all(-1).all(-1) for batch, _ in seen[6:]]).view(6, 4, 4)
+    assert (empty.sum(2) == 1).all()
+    assert (empty == empty[:, :1]).all(), "one set of frames a mini-batch"
+    losses = torch.stack([method.base.weighted(found).mean() for _, found in seen[6:]]).detach()
+    by_sample = 1 / (counts.flip(0).view(6, 4) + 1.0)
+    products = losses * by_sample.mean(1)
+    spread = (products - products.min()) / (products.max() - products.min())
+    strength = expected[0]
+    for difficulty in spread:
+        strength = 0.1 * strength + 0.9 * (1 - 0.6**0.9) * difficulty
+    torch.testing.assert_close(method.samples["strength"][:4], strength.expand(4))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +312,12 @@ def test_losses_that_are_not_finite_are_named():
     with pytest.raises(UserError, match="the difficulty holds NaN"):
         scaled(torch.tensor([1.0, float("nan")]))
     assert scaled(torch.full((3,), 2.0)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(0.35, 8), (0.29, 6), (0.999, 23), (0.25, 6)])
+def test_a_share_of_the_samples_is_rounded_down(tiny, source, ratio, count):
+    """Of 24: 8.4, 6.96, 23.976 and 6."""
+    assert len(make(tiny, ratio=ratio).before_epoch(epoch(source))) == count
 
 
 def test_probabilities():

@@ -79,6 +79,32 @@ def test_constant_features_leave_the_choice_to_quality():
     assert greedy_map(zero, quality, 6, diversity=0.5).tolist() == best
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("diversity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("count", [10, 5000, 20_000])
+def test_of_equals_the_first(count, diversity, kind):
+    features = torch.full((count, 4), 0.5, dtype=kind)
+    quality = torch.ones(count, dtype=kind)
+    assert greedy_map(features, quality, 9, diversity=diversity).tolist() == [*range(9)]
+
+
+@pytest.mark.parametrize("pool", [1, 2, 5, 2048])
+def test_of_equals_the_first_wherever_they_stand(monkeypatch, pool):
+    """A few values, each many times: a stable sort of the whole says which."""
+    monkeypatch.setattr(selection, "_POOL", pool)
+    draw = torch.Generator().manual_seed(0)
+    quality = torch.randint(4, (60,), generator=draw).double()
+    features = torch.eye(1, dtype=torch.float64).expand(60, 1)
+    expected = torch.sort(quality, descending=True, stable=True).indices[:40]
+    assert greedy_map(features, quality, 40, diversity=0.0).tolist() == expected.tolist()
+    # Of kinds that stand apart, a first one of each is taken, then a second.
+    kinds = torch.randint(5, (60,), generator=draw)
+    features = torch.eye(5, dtype=torch.float64)[kinds]
+    firsts = sorted(int((kinds == kind).nonzero()[0]) for kind in range(5))
+    found = greedy_map(features, torch.zeros(60).double(), 5, diversity=1.0)
+    assert found.tolist() == firsts
+
+
 def test_the_objective_by_the_kernel_itself():
     features, quality = draw(30, 5)
     chosen = greedy_map(features, quality, 12, diversity=0.5)

@@ -1,0 +1,74 @@
+"""What was tried for the testbed of the resolution chapter: `python -m book.resolution.search`.
+
+Each candidate is a row of three seeds whose clips no reported run has. The gains over labels alone
+decide between tasks, and between the weights of each target.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from book.resolution.runs import LABEL_NOISE, WEIGHTS, Runs
+from kdlib.runs.spec import RunSpec
+from kdlib.study.search import SEEDS, Candidates, keep, search
+from kdlib.study.setting import Setting
+
+# By name: the task, how many times its student's clips a teacher has seen, and the share of labels
+# that are drawn at random.
+TESTBEDS = {
+    "stripes, crisp labels, the same clips": ("detail12", 1, 0.0),
+    "mixed cues, crisp labels, a teacher of 4 times": ("mix12", 4, 0.0),
+    "mixed cues, 10 % of labels drawn, the same clips": ("mix12", 1, LABEL_NOISE),
+    "mixed cues, 10 % of labels drawn, a teacher of 4 times": ("mix12", 4, LABEL_NOISE),
+    "textures and motions, 10 % drawn, a teacher of 4 times": ("texmot12", 4, LABEL_NOISE),
+}
+CHOSEN = "mixed cues, 10 % of labels drawn, a teacher of 4 times"
+GRID = {"feature": (1.0, 10.0, 100.0), "logit": (1.0, 6.0), "pixel": (12.0, 200.0)}
+
+
+def candidates(runs: Runs) -> Candidates:
+    """The targets at the chosen weights on each testbed, and other weights on the chosen one."""
+    found = {}
+    for testbed in TESTBEDS:
+        grid = GRID if testbed == CHOSEN else {t: (weight,) for t, weight in WEIGHTS.items()}
+        for target, weights in grid.items():
+            for weight in weights:
+                make = partial(runs.distilled, target=target, weight=weight)
+                found |= _row(testbed, f"{target} KD, weight {weight:g}", make)
+        students = next(iter(found[testbed, name] for t, name in found if t == testbed))
+        found[testbed, "teacher"] = tuple(spec.method.teachers[0] for spec in students)
+        found |= _row(testbed, "labels alone", runs.direct)
+    return found
+
+
+def _row(testbed: str, training: str, make: Callable[[int], RunSpec]) -> Candidates:
+    return {(testbed, training): tuple(_altered(make(s), *TESTBEDS[testbed]) for s in SEEDS)}
+
+
+def _altered(spec: RunSpec, task: str, more: int, label_noise: float) -> RunSpec:
+    """A run on other data; its teacher sees `more` times its clips, in as many steps as ever."""
+    data = replace(
+        spec.data,
+        name=f"generated/{task}",
+        label_noise=label_noise,
+        validation=24,
+        test=1200,
+    )
+    clips = more * data.train
+    teachers = []
+    for teacher in spec.method.teachers:
+        epochs = teacher.recipe.epochs * teacher.data.train // clips
+        recipe = replace(teacher.recipe, epochs=epochs)
+        teachers.append(replace(teacher, data=replace(data, train=clips), recipe=recipe))
+    return replace(spec, data=data, method=replace(spec.method, teachers=tuple(teachers)))
+
+
+def main() -> None:
+    """Train what is missing and keep the table."""
+    setting = Setting(jobs=1)
+    table = search(candidates(Runs(setting)), setting, lambda label: (label[0], "labels alone"))
+    print(f"kept in {keep('resolution', table)}")
+
+
+if __name__ == "__main__":
+    main()

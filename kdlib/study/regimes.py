@@ -1,0 +1,88 @@
+"""Where an effect lives: differences of two trainings, with intervals, over two axes of settings.
+
+Records come by (row, column, training): the values of both axes, and a name.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kdlib.analysis.plots import panels
+from kdlib.analysis.statistics import Interval
+from kdlib.runs.store import RunRecord
+from kdlib.study import tables
+
+Cells = Mapping[tuple[Hashable, Hashable, str], Sequence[RunRecord]]
+Pairs = Mapping[str, tuple[str, str]]
+"""By what the difference is called, the trainings of which it is one: the first less the second."""
+
+
+def regime_table(records: Cells, pairs: Pairs, down: str, across: str) -> pd.DataFrame:
+    """A row a cell of the map, a column a difference; down and across name the axes."""
+    rows = [
+        {down: row, across: column}
+        | {name: _difference(records, row, column, pair) for name, pair in pairs.items()}
+        | {"n": len(records[row, column, next(iter(pairs.values()))[0]])}
+        for row, column in _cells(records)
+    ]
+    return pd.DataFrame(rows)
+
+
+def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
+    """A panel a difference: its estimate as colour, and in words with its 95 % interval.
+
+    Bold where the interval leaves out 0.
+    """
+    rows = list(dict.fromkeys(row for row, _ in _cells(records)))
+    columns = list(dict.fromkeys(column for _, column in _cells(records)))
+    figure, axes = panels(1, len(pairs), width=1.2 + 2.9 * len(pairs), height=3.0, sharey=True)
+    found = {
+        name: [[_difference(records, row, column, pair) for column in columns] for row in rows]
+        for name, pair in pairs.items()
+    }
+    ends = max(abs(cell.estimate) for grid in found.values() for line in grid for cell in line)
+    for plot, (name, grid) in zip(axes[0], found.items(), strict=True):
+        shown = plot.imshow(
+            [[cell.estimate for cell in line] for line in grid],
+            cmap="PuOr_r",
+            vmin=-ends,
+            vmax=ends,
+            aspect="auto",
+        )
+        for y, line in enumerate(grid):
+            for x, cell in enumerate(line):
+                clear = np.isfinite(cell.low) and (cell.low > 0 or cell.high < 0)
+                plot.text(
+                    x,
+                    y,
+                    _words(cell),
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    fontweight="bold" if clear else "normal",
+                    color="white" if abs(cell.estimate) > 0.7 * ends else "black",
+                )
+        plot.set_xticks(range(len(columns)), [str(column) for column in columns])
+        plot.set_yticks(range(len(rows)), [str(row) for row in rows])
+        plot.set_xlabel(across)
+        plot.set_title(name, fontsize=10)
+        plot.grid(visible=False)
+    axes[0, 0].set_ylabel(down)
+    figure.colorbar(shown, ax=axes, label="difference in top-1, points")
+    return figure
+
+
+def _cells(records: Cells) -> list[tuple[Hashable, Hashable]]:
+    return list(dict.fromkeys((row, column) for row, column, _ in records))
+
+
+def _difference(records: Cells, row: Hashable, column: Hashable, pair: tuple[str, str]) -> Interval:
+    ours, theirs = (records[row, column, name] for name in pair)
+    return tables.gain(ours, theirs)
+
+
+def _words(cell: Interval) -> str:
+    bounds = f"\n[{cell.low:.1f}, {cell.high:.1f}]" if np.isfinite(cell.low) else ""
+    return f"{cell.estimate:+.1f}{bounds}"
