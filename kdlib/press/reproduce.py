@@ -1,5 +1,6 @@
 """`make reproduce`: plan, train, execute notebooks, build the book, and say what came out."""
 
+import importlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,7 @@ def build_book(
         title="Distilling video",
         stamp=setting.stamp,
         stamps=stamps,
-        extra_pages={"verdicts": verdicts_page(claims, stamps)},
+        extra_pages={"verdicts": verdicts_page(claims, stamps), "how-we-test": how_we_test()},
         attached=evidence.files(chapter for chapter in chapters if chapter.name in executed),
         with_library=with_library,
     )
@@ -122,3 +123,10 @@ def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str
         table = present.claims_tables(found).data.replace("\n", "")
         parts += [f"## {name.capitalize()}", stamps[name], table]
     return "\n\n".join(parts)
+
+
+def how_we_test() -> str:
+    """The page on the tests themselves, with what each planted fault turns red, tried now."""
+    faults = importlib.import_module("book.faults").table()
+    table = present.table(faults).data.replace("\n", "")
+    return (BOOK / "how-we-test.md").read_text(encoding="utf-8").replace("[[faults]]", table)

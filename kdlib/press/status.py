@@ -42,6 +42,7 @@ def explain(artifact: str, setting: Setting) -> str:
     if made := chapter.made().get(artifact):
         lines.append(f"written to {setting.folder / artifact}.*")
         lines.append(f"devices {made['devices']}, torch {made['torch']}, commits {made['commits']}")
+        lines.append(f"trained on {made['trained']} by: {made['command']}")
     else:
         lines.append("not written, or edited since, or of other runs or code: reproduce makes it")
     for label, specs in study.runs.items():

@@ -80,7 +80,7 @@ def _head(names: list[str], numeric: list[bool]) -> str:
 
 def _heading(name: str, number: bool, *, start: bool = False, spans: str = "") -> str:
     kinds = " ".join(["num"] * number + ["kd-start"] * start)
-    return f'<th scope="col" class="{kinds}"{spans}>{html.escape(name)}</th>'
+    return f'<th scope="col" class="{kinds}"{spans}>{_with_unit(name)}</th>'
 
 
 def _row(texts: list[str], names: list[str], numeric: list[bool]) -> str:
@@ -107,4 +107,9 @@ def _cell(text: str) -> str:
     if found := _BOUNDS.fullmatch(text):
         estimate, bounds, rest = (html.escape(part or "") for part in found.groups())
         return f'{estimate} <span class="kd-bounds">{bounds}</span>{rest}'
-    return html.escape(text).replace(" %", "&nbsp;%")
+    return _with_unit(text)
+
+
+def _with_unit(text: str) -> str:
+    """The text, escaped, on one line with the unit that it ends with."""
+    return re.sub(r" (%|s)$", r"&nbsp;\1", html.escape(text))

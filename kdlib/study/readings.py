@@ -126,7 +126,11 @@ def level(group: Group) -> float:
 def span(values: Mapping[str, float], unit: str) -> str:
     """Between which of the named numbers all lie: "1.5 s (a) to 5 s (b)"."""
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
-    return f"{values[low]:,.3g} {unit} ({low}) to {values[high]:,.3g} {unit} ({high})"
+    return " to ".join(f"{_short(values[name])} {unit} ({name})" for name in (low, high))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def controls(value: Any, records: Any) -> Reading:

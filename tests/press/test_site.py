@@ -66,6 +66,7 @@ def build(sources: tuple[Path, dict[str, list[Path]]], output: Path, stamp: str 
         stamp=stamp,
         stamps={"zeta": ZETA},
         extra_pages={"claims": "# Claims\n\nAll of them.\n"},
+        attached={"artifacts/z/table.csv": b"a,b\n"},
         strict=True,
     )
 
@@ -140,6 +141,10 @@ def test_a_failed_notebook_has_a_page_with_its_error(built):
     assert "too bad" in (built / "zeta" / "02-broken.html").read_text()
 
 
+def test_attached_files_lie_in_the_site(built):
+    assert (built / "artifacts/z/table.csv").read_bytes() == b"a,b\n"
+
+
 def test_a_chapter_without_executed_notebooks_says_so(built):
     assert "were not run" in (built / "alpha" / "index.html").read_text()
     assert "were not run" not in (built / "zeta" / "index.html").read_text()
@@ -175,7 +180,9 @@ def test_sphinx_runs_on_changed_content_only(sources, copy):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("name", ["index.html", "zeta/index.html", ".key.json"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "zeta/index.html", "artifacts/z/table.csv", ".key.json"]
+)
 @pytest.mark.parametrize("text", ["edited", "", None])
 def test_an_edited_truncated_or_deleted_page_is_built_again(sources, copy, name, text):
     output, calls = copy
