@@ -34,6 +34,7 @@ def chapter(tmp_path, monkeypatch):
     where = {"store": str(tmp_path / "store"), "results": str(tmp_path / "results")}
     chapter = Chapter("resolution", Setting(profile="smoke", **where))
     environment = {"device": "cpu", "commit": "c", "packages": {"torch": "2"}}
+    environment["finished"] = "2026-01-02T03:04:05+00:00"
     chapter.found = {
         spec: SimpleNamespace(
             path=Path(f"run-{number}"), spec=spec, environment=environment, result={"score": 0.5}
@@ -67,6 +68,14 @@ def edit(path, old, new):
 def test_all_is_made(chapter):
     assert set(chapter.made()) == ALL
     assert isinstance(json.loads((chapter.folder / "claims.json").read_text()), list)
+
+
+def test_the_provenance_says_where_when_and_how(chapter):
+    runs = list(chapter.found.values())[:2]
+    said = chapter.provenance(chapter.study("reskd/recipes"), runs)
+    assert said["devices"] == ["cpu"]
+    assert said["trained"] == ["2026-01-02"]
+    assert said["command"] == "make reproduce CHAPTERS=resolution PROFILE=smoke"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
 from kdlib.study.setting import Setting
 from kdlib.study.stamp import artifact_text, chapter_text, data_text
+from kdlib.study.stamp import command as command_of
 from kdlib.training.recipe import Recipe
 
 
@@ -58,3 +59,21 @@ def test_a_chapter_that_read_generated_clips_is_not_stamped_with_a_real_set(tmp_
     text = chapter_text(setting, [CLIPS])
     assert text == "Numbers from generated clips, profile laptop, on cpu."
     assert "cifar100" not in setting.stamp
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "make reproduce CHAPTERS=adaptive"),
+        (
+            {"profile": "smoke", "seeds": 7},
+            "make reproduce CHAPTERS=adaptive PROFILE=smoke SEEDS=7",
+        ),
+        (
+            {"dataset": "image:cifar100", "data": "."},
+            "make reproduce CHAPTERS=adaptive DATASET=image:cifar100 DATA=...",
+        ),
+    ],
+)
+def test_the_command_has_all_that_decides_numbers_and_no_place(given, command):
+    assert command_of(Setting(**given), "adaptive") == command
