@@ -224,6 +224,12 @@ class Runs:
         recipe = self.training(name, share)
         return replace(self.direct(name, seed, clips), method=method, recipe=recipe)
 
+    def oracle(self, name: str, seed: int) -> RunSpec:
+        """The student under the probabilities that generated labels are drawn of: no teacher."""
+        spec = self.direct(name, seed)
+        known = replace(spec.data, known=("posterior",))
+        return replace(spec, data=known, method=MethodSpec("oracle"))
+
     def ours(
         self,
         name: str,
@@ -311,6 +317,7 @@ def selections(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, .
     makers = {
         "teacher": lambda s: runs.teacher(name, s),
         "student, labels alone": lambda s: runs.direct(name, s),
+        "oracle: the true probabilities": lambda s: runs.oracle(name, s),
         "KD, all samples": vanilla,
         "KD, steps of Ours": lambda s: runs.cut(name, base, s),
         "KD, time of Ours": lambda s: vanilla(s, share=time_share(ratio, 1)),
@@ -328,4 +335,6 @@ def selections(runs: Runs, seeds: tuple[int, ...]) -> dict[str, tuple[RunSpec, .
         "KD, all samples, from scratch": lambda s: runs.scratch(name, vanilla(s)),
         "Ours*, from scratch": lambda s: runs.scratch(name, ours(s)),
     }
+    if "target" in runs.setting.roles:  # nobody knows the probabilities of a real set
+        del makers["oracle: the true probabilities"]
     return {label: tuple(make(seed) for seed in seeds) for label, make in makers.items()}
