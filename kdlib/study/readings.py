@@ -143,6 +143,6 @@ def controls(value: Any, records: Any) -> Reading:
         "A control that fails says nothing of the paper: this testbed lacks the effect that the "
         "paper's sentence builds on. The teacher may know no more than its student, the training "
         "be too short, or the labels already say all there is to say.",
-        "The column `detects` is the smallest effect that was in reach; more seeds shrink it with "
+        "The column “detects” is the smallest effect that was in reach; more seeds shrink it with "
         "their root, a larger profile changes the effect itself.",
     )

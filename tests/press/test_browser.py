@@ -30,6 +30,7 @@ pytestmark = [
 WIDE = "reskd/targets"  # three pairs of networks, five columns each, as Table 5 of SAKD
 RESULTS = "reskd/batchnorm"  # a results table with real data beside it
 FIGURE = "reskd/resolution-sweep"
+LONG = f"show(chapter, {'a' * 60!r})"  # as long as lines of code may be
 A4 = 718  # CSS pixels between margins of 10 mm
 
 
@@ -229,6 +230,12 @@ def test_nothing_is_cut_in_print(look, name):
         "all => [...new Set(all.map(b => getComputedStyle(b).overflowX))]"
     )
     assert overflow == ["visible"]
+    assert (
+        page.locator("pre").evaluate_all(
+            "all => all.filter(p => p.scrollWidth > p.clientWidth).length"
+        )
+        == 0
+    )
     wide = page.locator("img").evaluate_all(
         "all => all.filter(i => i.getBoundingClientRect().right > innerWidth).length"
     )
