@@ -42,7 +42,7 @@ def studies(setting: Setting) -> list[Study]:
 
 def _what_to_distil(runs: Runs) -> list[Study]:
     """The headline comparisons, all of one pair of networks at one low resolution."""
-    seeds = runs.setting.headline
+    seeds, few = runs.setting.headline, runs.setting.claimed
     teacher = tuple(runs.teacher(s) for s in seeds)
     direct = tuple(runs.direct(s) for s in seeds)
     feature = tuple(runs.distilled(s) for s in seeds)
@@ -76,9 +76,9 @@ def _what_to_distil(runs: Runs) -> list[Study]:
             "A teacher that started from the student's weights, or from others",
             partial(tables.gain_table, heading="feature KD from a teacher of"),
             {
-                "direct": direct,
-                "common start": feature,
-                "other start": tuple(runs.distilled(s, teacher=runs.stranger(s)) for s in seeds),
+                "direct": direct[: len(few)],
+                "common start": feature[: len(few)],
+                "other start": tuple(runs.distilled(s, teacher=runs.stranger(s)) for s in few),
             },
         ),
         Study(

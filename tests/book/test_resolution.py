@@ -70,7 +70,7 @@ def test_a_cell_of_the_map_changes_resolution_and_clips_alone():
         spec = specs[0]
         assert spec.data.train == clips
         assert spec.method.options["resolution"] == pixels
-        assert spec.recipe.epochs * clips == 36 * 320
+        assert spec.recipe.epochs * clips == 24 * 320
         assert spec.method.teachers == (() if name == "direct" else (runs.teacher(0),))
 
 
