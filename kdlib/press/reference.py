@@ -1,7 +1,7 @@
 """Reference results: measured on real data, kept with the project, shown beside one's own.
 
     results/reference/<profile>/<data>/
-        about.json                machine and date
+        about.json                machine and date; by hand, a `remark` why it is not to be compared
         <paper>/<artifact>.csv    tables
         <paper>/claims.json       verdicts
         <paper>/runs.jsonl        spec, environment and result of each run
@@ -60,7 +60,7 @@ class Reference(NamedTuple):
         )
         return (
             f"{self.short(media)}: reference results on real data, profile {about['profile']}, "
-            f"{about['machine']}, {about['date']}. {chance}"
+            f"{about['machine']}, {about['date']}. {about.get('remark', '')} {chance}"
         ).rstrip()
 
 
@@ -158,8 +158,8 @@ def beside(
     fit beside it.
 
     Columns are those of `SHOWN`, under the name of the data they are from. They stand beside ours
-    only where all sizes are the same, which is so in one profile; rows are matched by the columns
-    before the first of `SHOWN`, which name them.
+    only where all sizes are the same, which is so in one profile and without a remark; rows are
+    matched by the columns before the first of `SHOWN`, which name them.
     """
     media = {load(spec.data.name).media for spec in specs}
     notes: list[str] = []
@@ -172,7 +172,7 @@ def beside(
         theirs = _parsed(path)
         note = f"{reference.note(media)} {story(theirs)}".rstrip()
         columns = None
-        if reference.about["profile"] == setting.profile:
+        if reference.about["profile"] == setting.profile and "remark" not in reference.about:
             columns = _matched(value, theirs)
         if columns is None:
             folded[note] = theirs

@@ -91,6 +91,16 @@ def test_what_does_not_fit_beside_stands_whole(kept, ours, setting):
     assert theirs.astype(str).equals(THEIRS.astype(str))
 
 
+def test_what_bears_a_remark_stands_apart_with_it(kept):
+    path = kept / "laptop/jhmdb21/about.json"
+    about = {**json.loads(path.read_text()), "remark": "Of other settings."}
+    path.write_text(json.dumps(about))
+    value, notes, folded = beside(kept)
+    pd.testing.assert_frame_equal(value, OURS)
+    assert notes == []
+    assert "2026-01-02. Of other settings. JHMDB-21 has" in next(iter(folded))
+
+
 def test_results_with_intervals_as_numbers_are_shown_as_ever(kept):
     cells = [Interval(21.04, 18, 24.26, 5, "t"), mean_interval([9.0])]
     gains = [Interval(2.0, -1, 5, 5, "paired t"), None]
