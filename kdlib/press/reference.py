@@ -58,10 +58,11 @@ class Reference(NamedTuple):
             for one in self.sets(media)
             if one.task == "classification"
         )
-        return (
+        made = (
             f"{self.short(media)}: reference results on real data, profile {about['profile']}, "
-            f"{about['machine']}, {about['date']}. {about.get('remark', '')} {chance}"
-        ).rstrip()
+            f"{about['machine']}, {about['date']}."
+        )
+        return " ".join(filter(None, (made, about.get("remark"), chance)))
 
 
 def _short(data: Manifest) -> str:
