@@ -1,0 +1,34 @@
+"""The runs on complete real data: comparable rows, nothing that could not train."""
+
+from dataclasses import replace
+
+import pytest
+
+from book.real.runs import CIFAR, JHMDB, PAIRS, resolutions, selections
+from kdlib.runs.rehearsal import rehearse
+
+
+@pytest.mark.parametrize("bed", [CIFAR, JHMDB], ids=["images", "clips"])
+def test_rows_share_data_start_and_teacher(bed):
+    for name in PAIRS:
+        made = selections(name, (0,), bed)
+        students = [specs[0] for label, specs in made.items() if label != "teacher"]
+        assert len({replace(s.recipe, epochs=1) for s in students}) == 1
+        assert len({(s.data, s.model, s.start, s.precision) for s in students}) == 1
+        taught = {spec.method.teachers for spec in students} - {()}
+        assert taught == {made["teacher"]}
+
+
+def test_a_student_of_few_pixels_has_the_network_of_its_teacher():
+    made = resolutions((0,))
+    (teacher,) = made["teacher"]
+    assert {specs[0].model for specs in made.values()} == {teacher.model}
+    assert made["feature KD"][0].method.teachers == (teacher,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bed", [CIFAR, JHMDB], ids=["images", "clips"])
+def test_all_of_them_can_train(bed):
+    groups = [resolutions((0,), bed), *(selections(name, (0,), bed) for name in PAIRS)]
+    for specs in (specs for made in groups for specs in made.values()):
+        rehearse(specs[0])
