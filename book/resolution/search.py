@@ -23,6 +23,7 @@ TESTBEDS = {
     "textures and motions, 10 % drawn, a teacher of 4 times": ("texmot12", 4, LABEL_NOISE),
 }
 CHOSEN = "mixed cues, 10 % of labels drawn, a teacher of 4 times"
+RATES = (2e-3, 4e-3, 8e-3)
 GRID = {"feature": (1.0, 10.0, 100.0), "logit": (1.0, 6.0), "pixel": (12.0, 200.0)}
 
 
@@ -38,7 +39,16 @@ def candidates(runs: Runs) -> Candidates:
         students = next(iter(found[testbed, name] for t, name in found if t == testbed))
         found[testbed, "teacher"] = tuple(spec.method.teachers[0] for spec in students)
         found |= _row(testbed, BASELINE, runs.direct)
+    for rate in RATES:
+        for times in (1, 2):
+            make = partial(_at_rate, runs, rate, times)
+            found |= _row(CHOSEN, f"{BASELINE}, rate {rate:g}, {times} × the epochs", make)
     return found
+
+
+def _at_rate(runs: Runs, rate: float, times: int, seed: int) -> RunSpec:
+    spec = runs.direct(seed, times=times)
+    return replace(spec, recipe=replace(spec.recipe, learning_rate=rate))
 
 
 def _row(testbed: str, training: str, make: Callable[[int], RunSpec]) -> Candidates:
