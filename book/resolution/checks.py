@@ -1,11 +1,9 @@
 """The checks of ResKD's `claims.toml`."""
 
 from book.resolution import recipes
-from book.resolution.runs import SCALES
 from book.resolution.tables import full_and_low
-from kdlib.study import tables
 from kdlib.study.chapter import Chapter
-from kdlib.study.checks import Check, Finding, any_better, better
+from kdlib.study.checks import Finding, any_better, better
 
 DISTILLED = ("feature KD", "logit KD", "pixel-level logit KD")
 
@@ -16,16 +14,7 @@ kd_beats_direct = better("reskd/targets", "logit KD", "direct")
 distillation_beats_epochs = any_better("reskd/targets", DISTILLED, "direct, twice the epochs")
 
 
-def _full_beats_low(chapter: Chapter) -> Finding:
-    """The student on labels alone, at the largest resolution against the headline's low one."""
-    records = chapter.records("reskd/resolutions")
-    low = SCALES[chapter.setting.profile].low
-    full = max(pixels for _, pixels in records)
-    found = tables.difference([records["direct", full]], [records["direct", low]])
-    return Finding.measured(found, f"{full} against {low} pixels, labels alone, paired by seed")
-
-
-full_beats_low = Check(_full_beats_low, ("reskd/resolutions",))
+full_beats_low = better("reskd/targets", "teacher", "teacher's clips, low resolution")
 
 # The paper's sentences
 

@@ -177,6 +177,11 @@ class Runs:
         data = self.data(seed, pair.sampling, self.scale.pool)
         return RunSpec(data, pair.teacher, recipe, seed=seed)
 
+    def low_teacher(self, seed: int) -> RunSpec:
+        """The teacher's training, on all its clips, at the low resolution."""
+        method = MethodSpec(options={"resolution": self.scale.low})
+        return replace(self.teacher(seed), method=method)
+
     def stranger(self, seed: int) -> RunSpec:
         """A teacher of the same clips that started from other random weights."""
         return replace(self.teacher(seed), seed=seed + OTHER_START)
