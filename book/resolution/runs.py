@@ -47,7 +47,7 @@ SCALES = {
         2000,
         3,
         48,
-        24,
+        16,
         (16, 24, 32, 48),
         ((16, 24, 32), (160, 320, 1280)),
         14,
@@ -177,9 +177,9 @@ class Runs:
         data = self.data(seed, pair.sampling, self.scale.pool)
         return RunSpec(data, pair.teacher, recipe, seed=seed)
 
-    def low_teacher(self, seed: int) -> RunSpec:
-        """The teacher's training, on all its clips, at the low resolution."""
-        method = MethodSpec(options={"resolution": self.scale.low})
+    def low_teacher(self, seed: int, pixels: int | None = None) -> RunSpec:
+        """The teacher's training, on all its clips, at the low or another lower resolution."""
+        method = MethodSpec(options={"resolution": pixels or self.scale.low})
         return replace(self.teacher(seed), method=method)
 
     def stranger(self, seed: int) -> RunSpec:

@@ -1,7 +1,8 @@
 """What was tried for the testbed of the resolution chapter: `python -m book.resolution.search`.
 
 Each candidate is a row of three seeds whose clips no reported run has. The gains over labels alone
-decide between tasks, and between the weights of each target.
+decide between tasks, and between the weights of each target; what a resolution costs the teacher
+decides which one is the low one.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,12 @@ def candidates(runs: Runs) -> Candidates:
         students = next(iter(found[testbed, name] for t, name in found if t == testbed))
         found[testbed, "teacher"] = tuple(spec.method.teachers[0] for spec in students)
         found |= _row(testbed, BASELINE, runs.direct)
+    for pixels in runs.scale.sweep[:-1]:
+        make = partial(runs.low_teacher, pixels=pixels)
+        found[CHOSEN, f"teacher, at {pixels} px"] = tuple(
+            replace(made, data=replace(made.data, validation=24, test=1200))
+            for made in map(make, SEEDS)
+        )
     for rate in RATES:
         for times in (1, 2):
             make = partial(_at_rate, runs, rate, times)

@@ -64,7 +64,7 @@ def test_no_reported_run_has_the_seeds_of_the_search():
 def test_a_cell_of_the_map_changes_resolution_and_clips_alone():
     runs = Runs(Setting())
     made = {study.artifact: study for study in studies(Setting())}["reskd/regimes"].runs
-    assert made[24, 320, "feature"][0] == runs.distilled(0)
+    assert made[16, 320, "feature"][0] == runs.distilled(0)
     for (pixels, clips, name), specs in made.items():
         assert len(specs) == 3
         spec = specs[0]
