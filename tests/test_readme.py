@@ -31,7 +31,8 @@ def house(tmp_path):
     copied = shutil.ignore_patterns("__pycache__", "*.ipynb")
     for folder in ("kdlib", "data_manifests", "book/_site", "book/resolution"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=copied)
-    shutil.copy(ROOT / "book/index.md", tmp_path / "book")
+    for name in ("index.md", "how-we-test.md", "faults.py"):
+        shutil.copy(ROOT / "book" / name, tmp_path / "book")
     return tmp_path
 
 

@@ -48,7 +48,8 @@ def build(
 
     `executed` has, for each chapter, the executed notebooks in reading order (a `*.failed.ipynb`
     gets a page too). `stamp` is the line on top of every page that says where the numbers are from.
-    `extra_pages` are generated pages, {name: markdown}, listed before the chapters. `attached` are
+    `extra_pages` are generated pages, {name: markdown}, listed before the chapters with the pages
+    of `book` itself, which they may replace. `attached` are
     files that pages link to, by their place in the site. `with_library` adds the pages of kdlib's
     API, which takes about 20 seconds. The new site replaces the old one only when it is whole; with
     unchanged content nothing is done. Warnings of Sphinx go to stderr; `strict` makes them errors.
@@ -108,6 +109,9 @@ def _sources(
         yield f"_templates/{path.name}", path.read_bytes()
     yield "_static/mathjax.js", _mathjax().read_bytes()
 
+    own = {page.stem: page.read_text(encoding="utf-8") for page in sorted(book.glob("*.md"))}
+    del own["index"]
+    extra_pages = {**own, **extra_pages}
     landing = (book / "index.md").read_text(encoding="utf-8")
     landing += _toctree(list(extra_pages), caption="Results", hidden=True)
     landing += _toctree([f"{name}/index" for name in names], caption="Chapters", hidden=True)

@@ -72,6 +72,7 @@ def test_a_loss_that_a_package_finds_by_name_is_followed_to_its_file(package):
 # Trains a teacher, then every method, in processes of their own: what each has loaded at its end.
 SCRIPT = """
 import json, os, sys
+from dataclasses import replace
 from pathlib import Path
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.worker import Planned, _attempt
@@ -104,9 +105,10 @@ apart(teacher, folder / "teacher.json")
 for name in sys.argv[2:]:
     options = {"resolution": 8} if name == "resolution" else {}
     base = MethodSpec("kd") if name == "adaptive" else None
-    teachers = () if name == "supervised" else (teacher,)
+    teachers = () if name in ("supervised", "oracle") else (teacher,)
     method = MethodSpec(name, teachers, options, base)
-    apart(RunSpec(data, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
+    known = replace(data, known=("posterior",) if name == "oracle" else ())
+    apart(RunSpec(known, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
 """
 
 
