@@ -1,7 +1,7 @@
 """The checks of ResKD's `claims.toml`."""
 
 from book.resolution import recipes
-from book.resolution.tables import full_and_low
+from book.resolution.tables import LOW_TEACHER, full_and_low
 from kdlib.study.chapter import Chapter
 from kdlib.study.checks import Finding, any_better, better
 
@@ -12,9 +12,7 @@ DISTILLED = ("feature KD", "logit KD", "pixel-level logit KD")
 teacher_beats_direct = better("reskd/targets", "teacher", "direct")
 kd_beats_direct = better("reskd/targets", "logit KD", "direct")
 distillation_beats_epochs = any_better("reskd/targets", DISTILLED, "direct, twice the epochs")
-
-
-full_beats_low = better("reskd/targets", "teacher", "teacher's clips, low resolution")
+full_beats_low = better("reskd/targets", "teacher", LOW_TEACHER)
 
 # The paper's sentences
 

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from book.resolution.regimes import GAINS
+from book.resolution.tables import LOW_TEACHER
 from kdlib.study import readings
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, gains, power
@@ -123,9 +124,9 @@ def recipes(value: Any, records: Records) -> Reading:
 
 
 def over_direct(records: Records) -> Pairs:
-    """Each training but the teacher beside the student on labels alone."""
-    direct = records["direct"]
-    return {n: (g, direct) for n, g in records.items() if n not in ("teacher", "direct")}
+    """Each training of the student beside that on labels alone."""
+    direct, others = records["direct"], ("teacher", LOW_TEACHER, "direct")
+    return {name: (group, direct) for name, group in records.items() if name not in others}
 
 
 READINGS = {

@@ -64,7 +64,7 @@ def _what_to_distil(runs: Runs) -> list[Study]:
             tables.target_table,
             {
                 "teacher": teacher,
-                "teacher's clips, low resolution": tuple(runs.low_teacher(s) for s in seeds),
+                tables.LOW_TEACHER: tuple(runs.low_teacher(s) for s in seeds),
                 "direct": direct,
                 "direct, twice the epochs": tuple(runs.direct(s, times=2) for s in seeds),
                 "feature KD": feature,

@@ -11,12 +11,14 @@ from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Records
 
+LOW_TEACHER = "teacher's clips, low resolution"
+
 
 def target_table(records: Records) -> pd.DataFrame:
     """A row a training; gains are over the directly trained student, paired by seed."""
     rows = []
     for name, group in records.items():
-        baseline = None if name in ("teacher", "direct") else records["direct"]
+        baseline = None if name in ("teacher", LOW_TEACHER, "direct") else records["direct"]
         rows.append({"training": name, "px": pixels(group[0]), **tables.row(group, baseline)})
     return pd.DataFrame(rows)
 
