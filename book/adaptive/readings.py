@@ -47,27 +47,6 @@ def selections(value: Any, records: Records) -> Reading:
     )
 
 
-def where_selecting_pays(value: Any, records: Records) -> Reading:
-    """The map of regimes."""
-    return regime_reading(
-        records,
-        GAINS,
-        "A choice of samples can pay where there are many to choose from and few are taken; it "
-        "costs where the few are seen too often, or where easy samples have little left to teach. "
-        "Against KD of as much time the evaluations before each choice count as well.",
-    )
-
-
-def search(value: Any, records: Records) -> Reading:
-    """What was searched."""
-    return search_reading(
-        value,
-        "kd, T = 1",
-        "A soft label helps as far as it is a better estimate of the class probabilities than one "
-        "drawn label is: it needs labels that are draws, and a teacher that has seen more of them.",
-    )
-
-
 def methods(value: Any, records: Records) -> Reading:
     """Tables 4 and 5: six base methods, vanilla and SAKD."""
     deciding = _with_most_seeds(records)
@@ -255,6 +234,13 @@ def audit(value: Any, records: Records) -> Reading:
     )
 
 
+REGIMES = partial(
+    regime_reading,
+    pairs=GAINS,
+    why="A choice of samples can pay where there are many to choose from and few are taken; it "
+    "costs where the few are seen too often, or where easy samples have little left to teach. "
+    "Against KD of as much time the evaluations before each choice count as well.",
+)
 READINGS: dict[str, Callable[[Any, Records], Reading]] = {
     "sakd/table-01": data_sets,
     "sakd/table-02": recipes,
@@ -262,9 +248,15 @@ READINGS: dict[str, Callable[[Any, Records], Reading]] = {
     "sakd/table-04": methods,
     "sakd/table-05": methods,
     "sakd/selections": selections,
-    "sakd/regimes": where_selecting_pays,
-    "sakd/regime-numbers": where_selecting_pays,
-    "sakd/search": search,
+    "sakd/regimes": REGIMES,
+    "sakd/regime-numbers": REGIMES,
+    "sakd/search": partial(
+        search_reading,
+        training="kd, T = 1",
+        why="A soft label helps as far as it is a better estimate of the class probabilities than "
+        "one drawn label is: it needs labels that are draws, and a teacher that has seen more of "
+        "them.",
+    ),
     "sakd/audit": audit,
     "sakd/figure-1": beta,
     "sakd/figure-2": strength,

@@ -3,6 +3,7 @@
 import importlib
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str
     return "\n\n".join(parts)
 
 
+@cache
 def how_we_test() -> str:
     """The page on the tests themselves, with what each planted fault turns red, tried now."""
     faults = importlib.import_module("book.faults").table()

@@ -110,9 +110,8 @@ def _sources(
     yield "_static/mathjax.js", _mathjax().read_bytes()
 
     own = {page.stem: page.read_text(encoding="utf-8") for page in sorted(book.glob("*.md"))}
-    del own["index"]
+    landing = own.pop("index")
     extra_pages = {**own, **extra_pages}
-    landing = (book / "index.md").read_text(encoding="utf-8")
     landing += _toctree(list(extra_pages), caption="Results", hidden=True)
     landing += _toctree([f"{name}/index" for name in names], caption="Chapters", hidden=True)
     landing += _toctree(list(api), caption="Library", hidden=True)

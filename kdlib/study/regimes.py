@@ -4,6 +4,7 @@ Records come by (row, column, training): the values of both axes, and a name.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
                 plot.text(
                     x,
                     y,
-                    _words(cell),
+                    format(cell).replace(" [", "\n["),
                     ha="center",
                     va="center",
                     fontsize=8.5,
@@ -75,7 +76,7 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
     return figure
 
 
-def regime_reading(records: Cells, pairs: Pairs, why: str) -> Reading:
+def regime_reading(value: Any, records: Cells, pairs: Pairs, why: str) -> Reading:
     """How many cells of each difference lie clear of 0, and between which ones it ranges."""
     said: list[str] = []
     compared: dict[str, tuple[tables.Group, tables.Group]] = {}
@@ -102,8 +103,3 @@ def _cells(records: Cells) -> list[tuple[Hashable, Hashable]]:
 def _difference(records: Cells, row: Hashable, column: Hashable, pair: tuple[str, str]) -> Interval:
     ours, theirs = (records[row, column, name] for name in pair)
     return tables.gain(ours, theirs)
-
-
-def _words(cell: Interval) -> str:
-    bounds = f"\n[{cell.low:.1f}, {cell.high:.1f}]" if np.isfinite(cell.low) else ""
-    return f"{cell.estimate:+.1f}{bounds}"

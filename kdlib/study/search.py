@@ -6,6 +6,7 @@ beside itself, as `search.csv`. The chapter shows what was kept: it trains nothi
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -62,9 +63,9 @@ def kept(records: object, chapter: str) -> pd.DataFrame:
     return pd.read_csv(_path(chapter))
 
 
-def search_reading(table: pd.DataFrame, training: str, why: str) -> Reading:
+def search_reading(value: pd.DataFrame, records: Any, training: str, why: str) -> Reading:
     """Between which testbeds the gain of one training ranges."""
-    rows = table[table["training"] == training].set_index("testbed")["gain"].dropna()
+    rows = value[value["training"] == training].set_index("testbed")["gain"].dropna()
     return Reading(
         f"The gain of “{training}” goes from {rows.min():+.1f} points ({rows.idxmin()}) to "
         f"{rows.max():+.1f} ({rows.idxmax()}).",
