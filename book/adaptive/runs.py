@@ -49,6 +49,7 @@ class Scale:
     pretrain, pretrain_epochs: clips and epochs of the counterpart of Kinetics. Images start from
     random weights, as in the paper.
     regimes: shares that are selected, and training clips of the student, of the map.
+    ablated: the pairs of networks of the ablations.
     real_images: training images taken of a real set, 0 for all.
     """
 
@@ -69,12 +70,25 @@ class Scale:
     frames: int = 4
     image_size: int = 16
     real_images: int = 1920
+    ablated: tuple[str, ...] = ABLATED
 
 
 SCALES = {
     "smoke": Scale(40, 24, 24, 2, 1, 24, 1, 40, 2, 1, 4, ((0.2, 0.5), (20, 40))),
     "laptop": Scale(
-        400, 48, 2000, 20, 6, 1600, 10, 320, 32, 12, 12, ((0.1, 0.25, 0.5), (200, 400, 800))
+        400,
+        0,
+        2000,
+        10,
+        3,
+        1600,
+        10,
+        480,
+        20,
+        10,
+        12,
+        ((0.1, 0.2, 0.5), (100, 200, 400)),
+        ablated=DECIDING,
     ),
     "gpu": Scale(
         4800,
@@ -187,7 +201,7 @@ class Runs:
             learning_rate=0.06 if pretrained else 2e-3 if video else 8e-3,
             backbone_multiplier=0.01 if pretrained else 1.0,
             # They divide a tenth of the clips and half of the images: no sample is left over.
-            batch_size={"VideoST": 10}.get(name, 8) if video else 16,
+            batch_size={"VideoST": 10}.get(name, 8) if video else 24,
             weight_decay=0.02,
         )
         return lasting(recipe, round(share * epochs))

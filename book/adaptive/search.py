@@ -4,7 +4,8 @@ Each candidate is a row of three seeds whose clips and images no reported run ha
 round KD's gain over labels alone decided between testbeds, and its own gain between the constants
 of each base method, with as many candidates for one as for another, on clips and on images alike.
 The second round looked for a larger gain of KD: more of the clips' labels drawn, right labels in
-their pre-training, longer trainings on images.
+their pre-training, longer trainings on images. The third looked for trainings that are short enough
+for a laptop and keep that gain.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,20 +20,25 @@ from kdlib.study.setting import Setting
 
 @dataclass(frozen=True)
 class Testbed:
-    """Data of a candidate, and epochs on images.
+    """Data of a candidate, and how long it is trained.
 
     more: how many times its student's samples a teacher has seen. label_noise, overlap: of the
-    training samples, `start_noise` of the clips of the pre-training. epochs: on images, of a
-    student and of a teacher that has seen 4 times its samples.
+    training samples, `start_noise` of the clips of the pre-training. epochs: of a student and of a
+    teacher that has seen 4 times its samples, None for those of the first round. images, batch,
+    rate: on images, of a student.
     """
 
     more: int = 4
     label_noise: float = 0.0
     overlap: float = 0.0
     start_noise: float = 0.1
-    epochs: tuple[int, int] = (25, 10)
+    epochs: tuple[int, int] | None = None
+    images: int = 320
+    batch: int = 16
+    rate: float = 8e-3
 
 
+EPOCHS = {"clips": (20, 6), "images": (25, 10)}  # of the first round
 FIRST = {
     "crisp labels, the same samples": Testbed(more=1),
     "crisp labels, a teacher of 4 times": Testbed(),
@@ -59,6 +65,25 @@ SECOND = {
         Testbed(label_noise=0.1, epochs=(40, 16)),
     ),
 }
+_DRAWN, _SHORT = {"label_noise": 0.2, "start_noise": 0.0}, {"label_noise": 0.1, "batch": 32}
+THIRD = {
+    "third round, 12 epochs": (("SlowFast",), Testbed(**_DRAWN, epochs=(12, 4))),
+    "third round, 10 epochs": (("SlowFast",), Testbed(**_DRAWN, epochs=(10, 3))),
+    "third round, 24 epochs": (("ResNet", IMAGENET), Testbed(**_SHORT, epochs=(24, 12))),
+    "third round, 24 epochs at half the rate": (
+        (IMAGENET,),
+        Testbed(**_SHORT, epochs=(24, 12), rate=4e-3),
+    ),
+    "third round, 32 epochs": ((IMAGENET,), Testbed(**_SHORT, epochs=(32, 16))),
+    "third round, 24 epochs of 480 images": (
+        (IMAGENET,),
+        Testbed(**_SHORT | {"batch": 24}, epochs=(24, 12), images=480),
+    ),
+    "third round, 20 epochs of 480 images": (
+        (IMAGENET,),
+        Testbed(**_SHORT | {"batch": 24}, epochs=(20, 10), images=480),
+    ),
+}
 # Of each base method as many candidates: its temperature, its own constants, or its weights.
 TEMPERATURES = {f"T = {t:g}": {"temperature": t} for t in (1.0, 2.0, 4.0)}
 WEIGHTS = {
@@ -80,7 +105,7 @@ CONSTANTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 
 
 def candidates(runs: Runs) -> Candidates:
-    """All rows: the constants of each base method, all testbeds under KD, and the second round."""
+    """All rows: the constants of each base method, all testbeds under KD, the further rounds."""
     found: Candidates = {}
     for pair in ("SlowFast", "ResNet"):
         for base, several in CONSTANTS.items():
@@ -90,7 +115,7 @@ def candidates(runs: Runs) -> Candidates:
                 found |= {row: _seeds(make, FIRST[TRIED])}
         for name, testbed in FIRST.items():
             found |= _kd(runs, pair, f"{pair}: {name}", testbed)
-    for name, (pairs, testbed) in SECOND.items():
+    for name, (pairs, testbed) in (SECOND | THIRD).items():
         for pair in pairs:
             found |= _kd(runs, pair, f"{pair}: {name}", testbed)
     return found
@@ -117,25 +142,30 @@ def _seeds(make: Callable[[int], RunSpec], testbed: Testbed) -> tuple[RunSpec, .
 
 def _altered(spec: RunSpec, testbed: Testbed) -> RunSpec:
     """A run on a testbed; its teacher sees `more` times its samples, in as many steps as ever."""
+    spec = _on(spec, testbed, 0)
     samples = testbed.more * spec.data.train
     teachers = []
     for teacher in spec.method.teachers:
-        on = _on(teacher, testbed, testbed.epochs[1])
-        recipe = lasting(on.recipe, on.recipe.epochs * teacher.data.train // samples)
+        on = _on(teacher, testbed, 1)
+        recipe = lasting(on.recipe, on.recipe.epochs * 4 // testbed.more)
         teachers.append(replace(on, data=replace(on.data, train=samples), recipe=recipe))
     method = replace(spec.method, teachers=tuple(teachers))
-    return replace(_on(spec, testbed, testbed.epochs[0]), method=method)
+    return replace(spec, method=method)
 
 
-def _on(spec: RunSpec, testbed: Testbed, epochs: int) -> RunSpec:
-    """A run on the testbed's data; epochs: on images."""
+def _on(spec: RunSpec, testbed: Testbed, role: int) -> RunSpec:
+    """A run on the testbed's data; role: 0 for a student, 1 for a teacher."""
     noise = {"label_noise": testbed.label_noise, "overlap": testbed.overlap}
-    data = replace(spec.data, validation=24, test=1200, **noise)
-    if spec.start is None:
-        return replace(spec, data=data, recipe=lasting(spec.recipe, epochs))
+    data = replace(spec.data, test=1200, **noise)
+    images = spec.start is None
+    epochs = testbed.epochs or EPOCHS["images" if images else "clips"]
+    recipe = lasting(spec.recipe, epochs[role])
+    if images:
+        recipe = replace(recipe, batch_size=testbed.batch, learning_rate=testbed.rate)
+        return replace(spec, data=replace(data, train=testbed.images), recipe=recipe)
     before = replace(spec.start.run.data, label_noise=testbed.start_noise)
     start = replace(spec.start, run=replace(spec.start.run, data=before))
-    return replace(spec, data=data, start=start)
+    return replace(spec, data=data, recipe=recipe, start=start)
 
 
 def main() -> None:

@@ -130,7 +130,7 @@ def _ablation(
     found = {}
     for printed, value in ablations.values(number).items():
         options = {} if value == ablations.DEFAULTS[option] else {option: value}
-        for pair in ABLATED:
+        for pair in runs.scale.ablated:
             specs = (runs.ours(pair, base, seed, **options) for seed in _seeds(runs, pair))
             found[pair, printed] = tuple(specs)
     return found

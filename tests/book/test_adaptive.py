@@ -102,6 +102,17 @@ def test_an_ablation_changes_one_option():
             assert replace(spec, method=replace(spec.method, options=known)) == usual
 
 
+def test_an_ablation_shows_what_was_printed_for_pairs_that_are_not_trained():
+    study = next(s for s in studies(Setting()) if s.artifact == "sakd/table-06")
+    result = {"last": {"score": 0.5, "video_top5": 0.9}}
+    asked = SimpleNamespace(data=SimpleNamespace(asked="classification"))
+    made = SimpleNamespace(result=result, spec=asked)
+    table = study.make({label: [made] for label in study.runs})
+    assert "VideoST|top-1 %" not in table
+    assert list(table["VideoST|paper"]) == list(tables.published(6)["UCF101|Top-1|VideoST"])
+    assert {pair for pair, _ in study.runs} == set(DECIDING)
+
+
 def test_every_ablated_option_has_a_default_that_its_tables_print():
     assert DEFAULTS.keys() == OPTIONS.keys() == {option for option, _ in ABLATIONS.values()}
     for number, (option, _) in ABLATIONS.items():
