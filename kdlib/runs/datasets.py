@@ -70,7 +70,7 @@ class Datasets:
         spec = GeneratedSpec(
             data.name.removeprefix("generated/"),
             data.seed,
-            frames=data.frames,
+            frames=data.video_frames or data.frames,
             size=data.size,
             domain=data.domain,
             overlap=data.overlap,

@@ -32,6 +32,8 @@ class DataSpec:
         generated set 0 makes none: a run without validation has no chosen epoch, one without test
         clips must be of a method that predicts nothing.
     frames, size: of a clip, as the method receives it (size in pixels, square).
+    video_frames: of a generated video; 0 for as many as a clip has. Dense clips of a stride, or
+        several of a video, need more.
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
     views: clips a video at test time. others: further clips of each video, for pretext tasks.
     overlap, label_noise: of a generated set, 0 to 1: how far classes blend, and which share of the
@@ -49,6 +51,7 @@ class DataSpec:
     test: int = Field(default=0, ge=0)
     frames: int = Field(default=8, ge=1)
     size: int = Field(default=32, ge=8)
+    video_frames: int = Field(default=0, ge=0)
     sampling: Literal["segments", "dense"] = "segments"
     stride: int = Field(default=1, ge=1)
     views: int = Field(default=1, ge=1)
@@ -67,7 +70,7 @@ class DataSpec:
             raise unknown("data.name", self.name, sets)
         if self.generated and not self.train:
             raise UserError("data.train: say how many clips of a generated set, 1 or more")
-        for name in ("overlap", "label_noise"):
+        for name in ("overlap", "label_noise", "video_frames"):
             if getattr(self, name) and not self.generated:
                 raise UserError(f"data.{name}: of generated sets only, not of {self.name}")
 

@@ -39,6 +39,14 @@ def test_overlap_and_label_noise_reach_the_generator(tmp_path):
         np.testing.assert_array_equal(found.factors["posterior"], made.factors["posterior"])
 
 
+def test_generated_videos_may_be_longer_than_a_clip(tmp_path):
+    data = DataSpec("generated/mix12", train=2, test=1, frames=2, size=8, video_frames=7)
+    loaded = Datasets(tmp_path).load(data)
+    assert all(set(videos.lengths) == {7} for videos in loaded.values())
+    with pytest.raises(UserError, match=r"data\.video_frames: of generated sets only"):
+        DataSpec("cifar100", video_frames=4)
+
+
 @pytest.mark.parametrize("knob", ["overlap", "label_noise"])
 def test_overlap_and_label_noise_are_shares_and_of_generated_sets_only(knob):
     with pytest.raises(UserError, match=rf"data\.{knob}: of generated sets only, not of cifar100"):
