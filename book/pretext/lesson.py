@@ -110,11 +110,15 @@ def by_width(cka: Cka, clips: int = 16, draws: int = 50) -> pd.DataFrame:
         rows.append(
             {
                 "features": width,
-                "whole matrices, centred": round(float(np.mean([_biased(*p) for p in pairs])), 2),
-                "unbiased": round(float(np.mean([cka(*p) for p in pairs])), 2),
+                "whole matrices, centred": _mean(_biased, pairs),
+                "unbiased": _mean(cka, pairs),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _mean(cka: Cka, pairs: Sequence[np.ndarray]) -> float:
+    return round(float(np.mean([cka(*pair) for pair in pairs])), 2) + 0.0  # no -0.0
 
 
 def _biased(one: np.ndarray, other: np.ndarray) -> float:
