@@ -216,7 +216,8 @@ class Runs:
         if name not in VIDEO:
             return None
         scale = self.scale
-        data = replace(self.generated(name, PRETRAINING, scale.pretrain), validation=24, test=24)
+        data = self.generated(name, PRETRAINING, scale.pretrain)
+        data = replace(data, validation=24, test=24, label_noise=0.0)
         recipe = self.training(name, scratch=True)
         recipe = replace(lasting(recipe, scale.pretrain_epochs), batch_size=16)
         return Start(RunSpec(data, model, recipe), "backbone")

@@ -170,6 +170,13 @@ def test_a_teacher_has_seen_its_student_s_samples_and_more(pair):
     assert teacher.train == 4 * student.train
 
 
+@pytest.mark.parametrize("pair", VIDEO)
+def test_labels_of_the_pretraining_are_right_and_those_of_the_training_drawn(pair):
+    student = Runs(Setting()).direct(pair, 0)
+    assert student.start.run.data.label_noise == 0.0
+    assert student.data.label_noise == 0.2
+
+
 def test_rows_under_a_sentence_have_three_seeds():
     made = {study.artifact: study for study in studies(Setting())}
     for number in range(4, 16):
