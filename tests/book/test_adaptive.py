@@ -151,7 +151,7 @@ def test_a_control_cut_to_as_many_steps_has_exactly_as_many(pair):
 def test_a_cell_of_the_map_changes_share_and_clips_alone():
     runs = Runs(Setting())
     made = regimes(runs, (0,))
-    assert made[0.1, 400, "Ours*"] == selections(runs, (0,))["Ours*"]
+    assert made[0.1, 240, "Ours*"] == selections(runs, (0,))["Ours*"]
     for (share, clips, name), (spec,) in made.items():
         assert spec.data.train == clips
         assert spec.method.teachers[0] == runs.teacher("SlowFast", 0)
