@@ -76,18 +76,18 @@ class Scale:
 SCALES = {
     "smoke": Scale(40, 24, 24, 2, 1, 24, 1, 40, 2, 1, 4, ((0.2, 0.5), (20, 40))),
     "laptop": Scale(
-        400,
+        240,
         0,
         2000,
-        10,
-        3,
+        20,
+        6,
         1600,
         10,
         480,
-        20,
-        10,
+        24,
         12,
-        ((0.1, 0.2, 0.5), (100, 200, 400)),
+        12,
+        ((0.1, 0.25, 0.5), (120, 240, 480)),
         ablated=DECIDING,
     ),
     "gpu": Scale(
@@ -201,7 +201,7 @@ class Runs:
             learning_rate=0.06 if pretrained else 2e-3 if video else 8e-3,
             backbone_multiplier=0.01 if pretrained else 1.0,
             # They divide a tenth of the clips and half of the images: no sample is left over.
-            batch_size={"VideoST": 10}.get(name, 8) if video else 24,
+            batch_size=8 if video else 24,
             weight_decay=0.02,
         )
         return lasting(recipe, round(share * epochs))
@@ -216,7 +216,8 @@ class Runs:
         if name not in VIDEO:
             return None
         scale = self.scale
-        data = replace(self.generated(name, PRETRAINING, scale.pretrain), validation=24, test=24)
+        data = self.generated(name, PRETRAINING, scale.pretrain)
+        data = replace(data, validation=24, test=24, label_noise=0.0)
         recipe = self.training(name, scratch=True)
         recipe = replace(lasting(recipe, scale.pretrain_epochs), batch_size=16)
         return Start(RunSpec(data, model, recipe), "backbone")

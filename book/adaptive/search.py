@@ -24,8 +24,8 @@ class Testbed:
 
     more: how many times its student's samples a teacher has seen. label_noise, overlap: of the
     training samples, `start_noise` of the clips of the pre-training. epochs: of a student and of a
-    teacher that has seen 4 times its samples, None for those of the first round. images, batch,
-    rate: on images, of a student.
+    teacher that has seen 4 times its samples, None for those of the first round. clips, images: of
+    a student. batch, rate: on images.
     """
 
     more: int = 4
@@ -33,6 +33,7 @@ class Testbed:
     overlap: float = 0.0
     start_noise: float = 0.1
     epochs: tuple[int, int] | None = None
+    clips: int = 400
     images: int = 320
     batch: int = 16
     rate: float = 8e-3
@@ -69,6 +70,15 @@ _DRAWN, _SHORT = {"label_noise": 0.2, "start_noise": 0.0}, {"label_noise": 0.1, 
 THIRD = {
     "third round, 12 epochs": (("SlowFast",), Testbed(**_DRAWN, epochs=(12, 4))),
     "third round, 10 epochs": (("SlowFast",), Testbed(**_DRAWN, epochs=(10, 3))),
+    "third round, 20 epochs of 240 clips": (("SlowFast",), Testbed(**_DRAWN, clips=240)),
+    "third round, 20 epochs of 240 clips, a teacher of 8 times": (
+        ("SlowFast",),
+        Testbed(**_DRAWN, clips=240, more=8),
+    ),
+    "third round, 16 epochs of 240 clips, a teacher of 8 times": (
+        ("SlowFast",),
+        Testbed(**_DRAWN, clips=240, more=8, epochs=(16, 5)),
+    ),
     "third round, 24 epochs": (("ResNet", IMAGENET), Testbed(**_SHORT, epochs=(24, 12))),
     "third round, 24 epochs at half the rate": (
         (IMAGENET,),
@@ -165,7 +175,7 @@ def _on(spec: RunSpec, testbed: Testbed, role: int) -> RunSpec:
         return replace(spec, data=replace(data, train=testbed.images), recipe=recipe)
     before = replace(spec.start.run.data, label_noise=testbed.start_noise)
     start = replace(spec.start, run=replace(spec.start.run, data=before))
-    return replace(spec, data=data, recipe=recipe, start=start)
+    return replace(spec, data=replace(data, train=testbed.clips), recipe=recipe, start=start)
 
 
 def main() -> None:

@@ -38,6 +38,14 @@ class Others:
             raise UserError(f"others.gap: 0 or more frames, not {self.gap}")
 
 
+def span(sampling: Sampling, others: Others | None) -> int:
+    """Source frames from the first to the last frame that is drawn of a video long enough."""
+    if others is None:
+        return sampling.span
+    spans = [clip.span for clip in _strided(sampling, others)]
+    return max(spans) if others.gap is None else sum(spans) + others.gap * len(others.strides)
+
+
 def training_clips(
     lengths: np.ndarray, sampling: Sampling, others: Others | None, generator: np.random.Generator
 ) -> list[np.ndarray]:
@@ -68,13 +76,18 @@ def _clips(
     """Frame indices (B, T) of every clip, at positions (B, 1) in [0, of) of its possible starts."""
     if sampling.kind != "dense":
         raise UserError(f"others: further clips need dense sampling, not {sampling.kind!r}")
-    clips = [replace(sampling, stride=stride) for stride in (sampling.stride, *others.strides)]
+    clips = _strided(sampling, others)
     if others.gap is None:
         return [frames_at(lengths, clip, position(), of) for clip in clips]
-    offsets = np.cumsum([0, *(clip.span + others.gap for clip in clips)])
+    offsets = np.cumsum([0, *(clip.span + others.gap for clip in clips[:-1])])
     length = np.asarray(lengths, dtype=np.int64)[:, None]
-    start = start_at(length, int(offsets[-1]) - others.gap, position(), of)
+    start = start_at(length, span(sampling, others), position(), of)
     return [
         (start + offset + np.arange(clip.frames) * clip.stride) % length
-        for clip, offset in zip(clips, offsets[:-1], strict=True)
+        for clip, offset in zip(clips, offsets, strict=True)
     ]
+
+
+def _strided(sampling: Sampling, others: Others) -> list[Sampling]:
+    """How the frames of the first and of every other clip are chosen."""
+    return [replace(sampling, stride=stride) for stride in (sampling.stride, *others.strides)]

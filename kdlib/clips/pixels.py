@@ -27,6 +27,15 @@ def to_float(clips: Tensor) -> Tensor:
     return rows.unflatten(3, (width, 3)).permute(0, 4, 1, 2, 3)
 
 
+def to_unit(clips: Tensor) -> Tensor:
+    """Normalised clips (B, 3, T, H, W) as `to_float` gives them -> x / 255, from 0 to 1."""
+    mean, std = (
+        torch.tensor(values, device=clips.device).view(3, 1, 1, 1)
+        for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return clips * std + mean
+
+
 def resize(clips: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Bilinear, spatial only: float (B, C, T, H, W) -> (B, C, T, *size); for feature maps too.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
@@ -36,3 +37,9 @@ class Pretext(Method):
         torch's global generator.
         """
         raise NotImplementedError
+
+
+def told(logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """What `solved` gives of one question a clip: logits (B, K), true answers (B,), all alike."""
+    right = logits.argmax(1) == answers
+    return right.float(), torch.full_like(right, 1 / logits.shape[1], dtype=torch.float32)

@@ -70,7 +70,7 @@ class Datasets:
         spec = GeneratedSpec(
             data.name.removeprefix("generated/"),
             data.seed,
-            frames=data.video_frames or data.frames,
+            frames=data.length or data.span,
             size=data.size,
             domain=data.domain,
             overlap=data.overlap,

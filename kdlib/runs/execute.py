@@ -153,7 +153,7 @@ def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def sizes(method: Method, spec: RunSpec) -> tuple[int, int, int]:
-    """Frames, height and width of a clip as the student receives it."""
+    """Frames of a clip as the method receives it, height and width as the student does."""
     pixels = method.resolution or spec.data.size
     return spec.data.frames, pixels, pixels
 

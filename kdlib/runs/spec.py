@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from kdlib.clips.others import Others
+from kdlib.clips.others import Others, span
+from kdlib.clips.sampling import Sampling
 from kdlib.data import manifest
 from kdlib.errors import UserError, unknown
 from kdlib.training.recipe import Recipe
@@ -32,8 +33,8 @@ class DataSpec:
         generated set 0 makes none: a run without validation has no chosen epoch, one without test
         clips must be of a method that predicts nothing.
     frames, size: of a clip, as the method receives it (size in pixels, square).
-    video_frames: of a generated video; 0 for as many as a clip has. Dense clips of a stride, or
-        several of a video, need more.
+    length: frames of a generated video; 0 for as many as its clips span, which leaves them one
+        place only.
     sampling: "segments" (one frame of each of `frames` equal parts) or "dense" (`stride` apart).
     views: clips a video at test time. others: further clips of each video, for pretext tasks.
     overlap, label_noise: of a generated set, 0 to 1: how far classes blend, and which share of the
@@ -51,7 +52,7 @@ class DataSpec:
     test: int = Field(default=0, ge=0)
     frames: int = Field(default=8, ge=1)
     size: int = Field(default=32, ge=8)
-    video_frames: int = Field(default=0, ge=0)
+    length: int = Field(default=0, ge=0)
     sampling: Literal["segments", "dense"] = "segments"
     stride: int = Field(default=1, ge=1)
     views: int = Field(default=1, ge=1)
@@ -70,14 +71,21 @@ class DataSpec:
             raise unknown("data.name", self.name, sets)
         if self.generated and not self.train:
             raise UserError("data.train: say how many clips of a generated set, 1 or more")
-        for name in ("overlap", "label_noise", "video_frames"):
+        for name in ("length", "overlap", "label_noise"):
             if getattr(self, name) and not self.generated:
                 raise UserError(f"data.{name}: of generated sets only, not of {self.name}")
+        if 0 < self.length < self.span:
+            raise UserError(f"data.length: at least {self.span}, which clips span, or 0")
 
     @property
     def generated(self) -> bool:
         """Whether the clips are made here."""
         return self.name.startswith("generated/")
+
+    @property
+    def span(self) -> int:
+        """Source frames that the clips of one drawing of a video span."""
+        return span(Sampling(self.sampling, self.frames, self.stride), self.others)
 
     @property
     def asked(self) -> str:

@@ -151,7 +151,7 @@ def test_a_control_cut_to_as_many_steps_has_exactly_as_many(pair):
 def test_a_cell_of_the_map_changes_share_and_clips_alone():
     runs = Runs(Setting())
     made = regimes(runs, (0,))
-    assert made[0.1, 400, "Ours*"] == selections(runs, (0,))["Ours*"]
+    assert made[0.1, 240, "Ours*"] == selections(runs, (0,))["Ours*"]
     for (share, clips, name), (spec,) in made.items():
         assert spec.data.train == clips
         assert spec.method.teachers[0] == runs.teacher("SlowFast", 0)
@@ -168,6 +168,13 @@ def test_a_teacher_has_seen_its_student_s_samples_and_more(pair):
     student, teacher = runs.direct(pair, 0).data, runs.teacher(pair, 0).data
     assert replace(teacher, train=student.train) == student
     assert teacher.train == 4 * student.train
+
+
+@pytest.mark.parametrize("pair", VIDEO)
+def test_labels_of_the_pretraining_are_right_and_those_of_the_training_drawn(pair):
+    student = Runs(Setting()).direct(pair, 0)
+    assert student.start.run.data.label_noise == 0.0
+    assert student.data.label_noise == 0.2
 
 
 def test_rows_under_a_sentence_have_three_seeds():

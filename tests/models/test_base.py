@@ -6,7 +6,16 @@ from kdlib import models
 from kdlib.errors import UserError
 from kdlib.models.base import VideoModel, fold_frames, unfold_frames
 
-MICRO = ("c3d", "slowonly", "swin3d", "tsm", "tsn")
+MICRO = {
+    "c3d": {},
+    "r2plus1d": {"width": 8, "stages": 3, "time_stages": 1},
+    "shufflenet3d": {"width": 24, "stem": 12, "units": 1, "pool": False, "time_stages": 1},
+    "slowonly": {},
+    "swin3d": {},
+    "tsm": {},
+    "tsn": {},
+}
+HALVINGS = {"shufflenet3d": 4}  # of height and width; the others have three
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +34,7 @@ def test_head_and_place_logits_by_hand():
 
 @pytest.mark.parametrize("name", MICRO)
 def test_head_is_the_mean_of_place_logits(name):
-    model = models.build(name, 7, dropout=0.5).eval()
+    model = models.build(name, 7, dropout=0.5, **MICRO[name]).eval()
     features = model.features(torch.randn(2, 3, 8, 24, 24))
     pixels = model.head.by_place(features)
     assert pixels.shape == (2, 7, *features.shape[2:])
@@ -34,7 +43,7 @@ def test_head_is_the_mean_of_place_logits(name):
 
 @pytest.mark.parametrize("name", MICRO)
 def test_forward_is_head_of_features(name):
-    model = models.build(name, 7).eval()
+    model = models.build(name, 7, **MICRO[name]).eval()
     clips = torch.randn(2, 3, 8, 24, 24)
     features = model.features(clips)
     assert features.shape[:2] == (2, model.channels)
@@ -51,7 +60,7 @@ def test_dropout_acts_on_the_head_alone():
 
 @pytest.mark.parametrize("name", MICRO)
 def test_gradient_reaches_every_parameter(name):
-    model = models.build(name, 5).train()
+    model = models.build(name, 5, **MICRO[name]).train()
     model(torch.randn(4, 3, 8, 24, 24)).square().sum().backward()
     still = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
@@ -60,23 +69,23 @@ def test_gradient_reaches_every_parameter(name):
 @pytest.mark.parametrize("name", MICRO)
 @pytest.mark.parametrize(("frames", "pixels"), [(8, 24), (8, 48), (7, 56), (1, 32), (3, 25)])
 def test_any_size_and_a_batch_of_one_in_train_mode(name, frames, pixels):
-    model = models.build(name, 5).train()
+    model = models.build(name, 5, **MICRO[name]).train()
     features = model.features(torch.randn(1, 3, frames, pixels, pixels))
-    assert features.shape[3:] == (-(-pixels // 8),) * 2
+    assert features.shape[3:] == (-(-pixels // 2 ** HALVINGS.get(name, 3)),) * 2
     assert torch.isfinite(model.head(features)).all()
 
 
 @pytest.mark.parametrize("name", MICRO)
 def test_clips_do_not_mix(name):
     """A clip's logits in eval mode do not depend on the rest of its batch."""
-    model = models.build(name, 5).eval()
+    model = models.build(name, 5, **MICRO[name]).eval()
     clips = torch.randn(3, 3, 8, 24, 24)
     torch.testing.assert_close(model(clips)[1:2], model(clips[1:2]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MICRO)
 def test_memory_layout_does_not_change_the_logits(name):
-    model = models.build(name, 5).eval()
+    model = models.build(name, 5, **MICRO[name]).eval()
     stored = torch.randn(2, 8, 24, 24, 3).permute(0, 4, 1, 2, 3)
     assert torch.equal(model(stored), model(stored.contiguous()))
 
@@ -87,7 +96,7 @@ def test_same_seed_same_model(name):
 
     def step() -> list[torch.Tensor]:
         torch.manual_seed(3)
-        model = models.build(name, 5).train()
+        model = models.build(name, 5, **MICRO[name]).train()
         loss = model(clips).square().sum()
         loss.backward()
         return [loss, *(p.grad for p in model.parameters())]
@@ -98,7 +107,10 @@ def test_same_seed_same_model(name):
 @pytest.mark.parametrize("name", MICRO)
 def test_weights_survive_a_state_dict_and_stay_contiguous(name):
     """safetensors stores contiguous tensors only."""
-    model, other = models.build(name, 5).eval(), models.build(name, 5).eval()
+    model, other = (
+        models.build(name, 5, **MICRO[name]).eval(),
+        models.build(name, 5, **MICRO[name]).eval(),
+    )
     state = model.state_dict()
     assert {key.split(".")[0] for key in state} == {"backbone", "head"}
     assert all(tensor.is_contiguous() for tensor in state.values())

@@ -38,9 +38,20 @@ def test_macs_of_attention():
     assert macs(fused, (3, 1, 4, 4)) == macs(written_out, (3, 1, 4, 4)) == expected
 
 
-@pytest.mark.parametrize("name", ["c3d", "slowonly", "swin3d", "tsm", "tsn"])
-def test_macs_agree_with_fvcore(name):
-    model = models.build(name, 5).eval()
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("c3d", {}),
+        ("r2plus1d", {"width": 8}),
+        ("shufflenet3d", {"width": 24, "stem": 12, "pool": False}),
+        ("slowonly", {}),
+        ("swin3d", {}),
+        ("tsm", {}),
+        ("tsn", {}),
+    ],
+)
+def test_macs_agree_with_fvcore(name, options):
+    model = models.build(name, 5, **options).eval()
     analysis = FlopCountAnalysis(model, torch.randn(1, 3, 4, 24, 24))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counted = analysis.by_operator()

@@ -40,11 +40,11 @@ def test_overlap_and_label_noise_reach_the_generator(tmp_path):
 
 
 def test_generated_videos_may_be_longer_than_a_clip(tmp_path):
-    data = DataSpec("generated/mix12", train=2, test=1, frames=2, size=8, video_frames=7)
+    data = DataSpec("generated/mix12", train=2, test=1, frames=2, size=8, length=7)
     loaded = Datasets(tmp_path).load(data)
     assert all(set(videos.lengths) == {7} for videos in loaded.values())
-    with pytest.raises(UserError, match=r"data\.video_frames: of generated sets only"):
-        DataSpec("cifar100", video_frames=4)
+    with pytest.raises(UserError, match=r"data\.length: of generated sets only"):
+        DataSpec("cifar100", length=4)
 
 
 @pytest.mark.parametrize("knob", ["overlap", "label_noise"])
