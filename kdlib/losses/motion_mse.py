@@ -34,7 +34,7 @@ def motion_mse_loss(
 
 
 def motion_weights(frames: Tensor) -> Tensor:
-    """How much each place of a run of frames counts: (B, H, W), from 0.8 to 2.
+    """How much each place of a run of frames counts: float32 (B, H, W), from 0.8 to 2.
 
     frames: (B, C, F, H, W), a few of the run, in order. A square of a quarter of the frame's sides,
     moved in steps of a sixteenth, is put where the squared differences between neighbours among

@@ -17,7 +17,7 @@ from kdlib.methods.pretext import Pretext, told
 
 _PROBE = (16, 64, 64)  # frames, height and width of a clip whose map tells the strides
 _LOOKED_AT = 4  # frames of a run that say where something moves
-_FEWEST = 8  # channels of the decoder
+_FEWEST, _MOST = 8, 512  # channels of the decoder
 
 
 class Runs(NamedTuple):
@@ -49,13 +49,13 @@ class PlaybackRatePerception(Pretext):
     0 to 1. Weights are `motion_weights` of each part of the run that is as long in the footage as
     the clip has frames, from four frames of it.
 
-    From the student's map go two branches, each with a convolution of its own. One is pooled and
-    classified. The other is doubled by transposed convolutions, halving its channels three times at
-    most, until it has the size of what is to rebuild: for R(2+1)D 512, 256, 128, 64 channels, as in
-    the released code (`models/sscn.py`, `models/net_part.py`), which is written for maps of
-    1/8 x 1/16 x 1/16. For other maps there are more doublings, or fewer. The last doubling makes
-    pixels, where that code has a convolution more, with batch norm and ReLU: most of the decoder's
-    time. Weights come from normalised pixels, there from pixels as they are.
+    From the student's map go two branches, each with a convolution of its own, to no more than 512
+    channels. One is pooled and classified. In the other transposed convolutions double the map,
+    halving its channels three times at most, until it has the size of what is to rebuild: 512, 256,
+    128, 64 channels as in the released code (`models/sscn.py`, `models/net_part.py`) where the map
+    is 512 x T / 8 x H / 16 x W / 16 as there; of other maps more doublings, or fewer. The last
+    doubling makes the pixels. There a convolution with batch norm and ReLU follows, which would
+    take most of the decoder's time. Weights come from normalised pixels, there from plain ones.
 
     That code rebuilds at half the rate for all rates, and counts the means at rate 1 in the loss.
     It trains the classifier's last layer at ten times the learning rate; here all learn alike.
@@ -68,9 +68,12 @@ class PlaybackRatePerception(Pretext):
     ) -> None:
         super().__init__(student, teachers, **options)
         channels = self.student.channels
-        self.discriminative = _convolution(channels, channels)
-        self.classifier = nn.Linear(channels, self.rates)
-        self.generative = decoder(channels, self._doublings())
+        within = min(channels, _MOST)
+        self.discriminative = _convolution(channels, within)
+        self.classifier = nn.Linear(within, self.rates)
+        self.generative = nn.Sequential(
+            _convolution(channels, within), *upsampling(within, self._doublings())
+        )
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """The loss of one drawn run and rate of each clip."""
@@ -156,9 +159,9 @@ def _at(footage: Tensor, index: Tensor) -> Tensor:
     return footage.transpose(1, 2)[clip, index].transpose(1, 2)
 
 
-def decoder(channels: int, doublings: Sequence[int]) -> nn.Sequential:
+def upsampling(channels: int, doublings: Sequence[int]) -> list[nn.Module]:
     """Layers from a map of `channels` to 3, its time, height and width doubled so many times."""
-    layers: list[nn.Module] = [_convolution(channels, channels)]
+    layers: list[nn.Module] = []
     for left in range(max(doublings), 0, -1):
         factor = tuple(2 if left <= times else 1 for times in doublings)
         out = channels if left > 1 else 3
@@ -167,7 +170,7 @@ def decoder(channels: int, doublings: Sequence[int]) -> nn.Sequential:
             fewer = channels if max(doublings) - left >= 3 else max(channels // 2, _FEWEST)
             layers.append(_convolution(channels, fewer))
             channels = fewer
-    return nn.Sequential(*layers)
+    return layers
 
 
 def _convolution(channels_in: int, channels: int) -> nn.Sequential:

@@ -13,14 +13,16 @@ from kdlib.errors import UserError
 from kdlib.methods.base import StepOutput, pooled
 from kdlib.methods.pretext import Pretext, told
 
+_MOST = 512  # channels of the shared layer
+
 
 class ClipOrderPrediction(Pretext):
     """Cross-entropy over the clips! orders of `clips` clips that follow each other in a video.
 
     Features of every two shown clips, the earlier shown first, go through one shared linear layer
     and ReLU; all of these, after dropout of 0.5, through a linear layer: the released code
-    (`models/vcopn.py`), whose features have 512 channels as its shared layer does. Here both have
-    as many as the student.
+    (`models/vcopn.py`), whose shared layer gives 512 channels. Here it gives as many as the student
+    has, 512 at most.
 
     The clips are the first of the batch and its others, in the order of the video:
     `Others(strides=(1, 1), gap=8)` for 3. A shuffle is drawn for each video. It shuffles the
@@ -35,9 +37,9 @@ class ClipOrderPrediction(Pretext):
     ) -> None:
         super().__init__(student, teachers, **options)
         channels, orders = self.student.channels, list(permutations(range(self.clips)))
-        pairs = self.clips * (self.clips - 1) // 2
-        self.pair = nn.Linear(2 * channels, channels)
-        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(pairs * channels, len(orders)))
+        hidden, pairs = min(channels, _MOST), self.clips * (self.clips - 1) // 2
+        self.pair = nn.Linear(2 * channels, hidden)
+        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(pairs * hidden, len(orders)))
         self.register_buffer("orders", torch.tensor(orders), persistent=False)
 
     def step(self, batch: Batch, epoch: int) -> StepOutput:
