@@ -54,6 +54,15 @@ def deciding(option: str) -> tuple[str, ...]:
     return DECIDING_RATE if option == "rate" else DECIDING
 
 
+def tested_in(option: str) -> list[int]:
+    """The tables that sentences on an option are decided by: all but the supervisor's of CrossKD.
+
+    CrossKD sends the student's features through the teacher's head. Under the teacher alone the
+    student's own head learns nothing, and it is that which is tested.
+    """
+    return [n for n in tables_of(option) if ABLATIONS[n] != ("supervisor", "CrossKD")]
+
+
 def values(number: int) -> dict[str, Value]:
     """The values of a table's option, by how they are printed."""
     read = OPTIONS[ABLATIONS[number][0]][1]

@@ -9,14 +9,23 @@ from collections.abc import Callable
 import numpy as np
 
 from book.adaptive import figures, sizes
-from book.adaptive.ablations import RATES, deciding, default, tables_of, values
+from book.adaptive.ablations import RATES, deciding, default, tables_of, tested_in, values
 from book.adaptive.runs import BASES, DECIDING, DECIDING_RATE, IMAGENET
 from book.adaptive.tables import epoch_seconds, published
 from kdlib.methods.adaptive.interruption import drops, interruption_rate
 from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Chapter, Records
-from kdlib.study.checks import Cell, Check, Finding, best_over, better, better_over, clustered
+from kdlib.study.checks import (
+    Cell,
+    Check,
+    Finding,
+    best_over,
+    better,
+    better_over,
+    clustered,
+    matters,
+)
 
 SELECTIONS = "sakd/selections"
 
@@ -89,7 +98,7 @@ def starred_is_much_cheaper(chapter: Chapter) -> Finding:
 def _cells(option: str, printed: str) -> list[Cell]:
     """A printed value of an option in all its tables, by pair of networks."""
     pairs = deciding(option)
-    return [(_name(number), (pair, printed)) for number in tables_of(option) for pair in pairs]
+    return [(_name(number), (pair, printed)) for number in tested_in(option) for pair in pairs]
 
 
 def _default_is_best(option: str, symbol: str) -> Check:
@@ -106,6 +115,16 @@ def _value_beats(option: str, good: str, bad: str, compared: str) -> Check:
     return better_over(_cells(option, good), _cells(option, bad), compared)
 
 
+def _option_matters(option: str, symbol: str) -> Check:
+    """The check that the printed values of an option differ at all."""
+    names = values(tables_of(option)[0])
+    return matters({name: _cells(option, name) for name in names}, f"top-1 by {symbol}")
+
+
+eta_matters = _option_matters("threshold", "η")
+lambda_matters = _option_matters("history", "λ")
+rate_matters = _option_matters("rate", "β(n)")
+gamma_matters = _option_matters("gamma", "γ")
 eta_is_best_at_half = _default_is_best("threshold", "η = ")
 lambda_is_best_at_a_tenth = _default_is_best("history", "λ = ")
 polynomial_is_best = _default_is_best("rate", "")
@@ -115,7 +134,7 @@ shorter_intervals_are_better = _value_beats(
     "interval", "1", "10", "interval 1 against 10, mean over two methods"
 )
 teacher_beats_labels = _value_beats(
-    "supervisor", "Teacher", "GT", "teacher alone against labels alone, mean over two methods"
+    "supervisor", "Teacher", "GT", "teacher alone against labels alone, with KD"
 )
 
 
