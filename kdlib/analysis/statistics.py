@@ -165,7 +165,7 @@ def compare_range(
         return (high, low), Comparison(unknown, None, floor, float("inf"))
     left = numbers - means[:, None] - numbers.mean(0) + numbers.mean()
     error = max(float(np.sqrt((left**2).sum() / freedom / n)), floor / np.sqrt(2))
-    half = float(stats.studentized_range.ppf(1 - LEVEL, k, freedom)) * error
+    half = _range_quantile(k, freedom) * error
     p = (
         float(stats.studentized_range.sf(effect / error, k, freedom))
         if error
@@ -247,6 +247,11 @@ def verdict(interval: Interval) -> Verdict:
     if interval.n >= MINIMUM and interval.high < 0:
         return "contradicted"
     return "inconclusive"
+
+
+@cache
+def _range_quantile(k: int, freedom: int) -> float:
+    return float(stats.studentized_range.ppf(1 - LEVEL, k, freedom))
 
 
 def _interval(mean: float, error: float, n: int, method: str) -> Interval:

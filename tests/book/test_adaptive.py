@@ -82,9 +82,9 @@ def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
     others = {"selections", "images", "search", "regimes", "regime-numbers", "audit"}
     assert wanted | {f"sakd/{name}" for name in others} == made.keys()
     defaults = {
-        made[f"sakd/table-{number:02}"].runs["SlowFast", value]
+        made[f"sakd/table-{number:02}"].runs["SlowFast", value][:2]
         for number, value in ((8, "Poly"), (10, "5"), (12, "GT+Teac."), (14, "0.5"))
-    } | {made["sakd/table-05"].runs["SlowFast", "KD", "Ours*"]}
+    } | {made["sakd/table-05"].runs["SlowFast", "KD", "Ours*"][:2]}
     assert len(defaults) == 1
     specs = [spec for study in made.values() for spec in study.specs()]
     assert len(set(specs)) < 0.9 * len(specs)
@@ -189,7 +189,7 @@ def test_rows_under_a_sentence_have_three_seeds():
     made = {study.artifact: study for study in studies(Setting())}
     for number in range(4, 16):
         seeds = {len(specs) for specs in made[f"sakd/table-{number:02}"].runs.values()}
-        assert seeds == {3 if number == 4 else 5}
+        assert seeds == {{4: 3, 10: 10, 11: 10}.get(number, 5)}
     for name in ("sakd/selections", "sakd/images"):
         assert {len(specs) for specs in made[name].runs.values()} == {5}
     assert {len(specs) for specs in made["sakd/regimes"].runs.values()} == {3}
