@@ -134,6 +134,14 @@ def test_the_student_learns_and_the_history_has_the_mean_weights(combine, tiny, 
     assert all(torch.equal(value, before[name]) for name, value in after.items())
 
 
+def test_a_step_reads_no_value(combine):
+    with torch.device("meta"):
+        student, *teachers = (models.build("tsn", 3, width=4) for _ in range(3))
+        method = build("aekd", student, teachers, combine=combine)
+        batch = Batch(torch.zeros(2, 3, 4, 16, 16), torch.zeros(2).long(), torch.zeros(2))
+        method.step(batch, 0).loss.backward()
+
+
 def test_what_cannot_be_is_named(tiny):
     with pytest.raises(UserError, match=r"^method\.teachers: it takes one or more, got none$"):
         build("aekd", tiny(), [])
