@@ -107,6 +107,9 @@ pretext = {
     "rotnet": {},
     "vcop": {"sampling": "dense", "others": Others((1, 1), gap=1)},
     "prp": {"sampling": "dense", "frames": 16},
+    "rspnet": {"sampling": "dense", "others": Others((1, 2, 2))},
+    "cvrl": {"sampling": "dense", "others": Others((1,))},
+    "tdl": {"sampling": "dense", "others": Others((1,), gap=0, again=True)},
 }
 apart(teacher, folder / "teacher.json")
 for name in sys.argv[2:]:
