@@ -11,7 +11,7 @@ COLUMNS = 8192  # features multiplied at once: of 32 clips 1 MB, which stays in 
 
 # How far, in steps of the features' own rounding, equal features of two clips may come out apart:
 # rows of a matrix product are not all summed in one order.
-ROUNDINGS = 8
+ROUNDINGS = 4
 
 Gram = tuple[Tensor, Tensor]
 
@@ -19,9 +19,9 @@ Gram = tuple[Tensor, Tensor]
 def layer_grams(network: nn.Module, clips: Tensor, names: Iterable[str]) -> dict[str, Gram]:
     """What these modules make of clips (B, ...), by name, in the order in which they are done.
 
-    Of each the Gram matrix, float64 (B, B), of its features x less their mean over the batch, and
-    its floor, float64 (): the trace that rounding alone could give it. A trace at or below it says
-    that the features are the same for all clips.
+    Of each the Gram matrix, float64 (B, B), of its features less their mean over the batch (as
+    float32 has it: centre the matrix again), and its floor, float64 (): the trace that rounding
+    alone could give it. A trace at or below it says that the features are the same for all clips.
 
     One forward pass in eval mode, without gradients; modes are put back, hooks are taken away. A
     Gram matrix is taken as soon as its module is done, so that an operation in place behind it (a

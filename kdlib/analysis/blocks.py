@@ -21,8 +21,10 @@ def block_structure(values: np.ndarray) -> float:
     Raises ValueError for a map that is not square and symmetric or has under 3 layers.
     """
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or not np.allclose(values, values.T, atol=1e-6, equal_nan=True):
-        raise ValueError(f"a symmetric map of layers with themselves, not {values.shape}")
+    if values.ndim != 2 or len(values) != len(values.T):
+        raise ValueError(f"a square map of layers with themselves, not {values.shape}")
+    if not np.allclose(values, values.T, atol=1e-6, equal_nan=True):
+        raise ValueError("a symmetric map: of the layers of one network with themselves")
     known = ~np.isnan(values.diagonal())
     values = values[np.ix_(known, known)]
     if len(values) < 3:

@@ -231,11 +231,12 @@ def _tensor(batch: Batch | Tensor) -> Tensor:
 
 
 def _check_same_videos(number: int, batch: Any, other: Any) -> None:
-    if not hasattr(batch, "indices") or not hasattr(other, "indices"):
-        raise UserError(
-            "cka.other_batches: whether two sources show the same videos is known of batches with "
-            "indices alone"
-        )
+    for each in (batch, other):
+        if isinstance(each, Tensor) or not hasattr(each, "indices"):
+            raise UserError(
+                "cka.other_batches: whether two sources show the same videos is known of batches "
+                "with indices alone"
+            )
     if not torch.equal(batch.indices.cpu(), other.indices.cpu()):
         raise UserError(
             f"cka.other_batches: batch {number} has other videos than that of the first source, "
@@ -265,5 +266,5 @@ def _u_centred(field: str, grams: Mapping[str, Gram], names: Sequence[str]) -> T
     matrices += sums.sum(1)[:, None, None] / ((n - 1) * (n - 2))
     diagonal.zero_()
     flat = matrices.flatten(1)
-    same = (trace <= floors) | (flat.norm(dim=1) <= EQUAL * trace)
+    same = trace.isfinite() & ((trace <= floors) | (flat.norm(dim=1) <= EQUAL * trace))
     return torch.where(same[:, None], 0.0, flat)
