@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from book.real import train
 from book.real.runs import CIFAR, JHMDB, PAIRS, resolutions, selections
+from kdlib.errors import UserError
 from kdlib.runs.rehearsal import rehearse
 
 
@@ -32,3 +34,8 @@ def test_all_of_them_can_train(bed):
     groups = [resolutions((0,), bed), *(selections(name, (0,), bed) for name in PAIRS)]
     for specs in (specs for made in groups for specs in made.values()):
         rehearse(specs[0])
+
+
+def test_a_pair_that_is_none_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match="PAIR.*'resnett'.*resnet"):
+        train.main(str(tmp_path), "resnett")
