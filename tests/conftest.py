@@ -13,6 +13,10 @@ from kdlib.clips.batches import ClipSource
 from kdlib.clips.sampling import Sampling
 from kdlib.data import manifest as manifests
 from kdlib.data.videos import Videos
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.engine import run_all
+from kdlib.runs.plan import plan
+from kdlib.runs.store import RunStore, run_key
 
 torch.set_num_threads(1)
 
@@ -83,3 +87,18 @@ def small_set(tmp_path, monkeypatch):
                 pixels = draw.integers(0, 256, (20, 24, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
     return tmp_path
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A function that plans and trains specs, and gives their records."""
+
+    def train(*specs):
+        store, datasets = RunStore(tmp_path / "store"), Datasets(tmp_path / "cache")
+        keys = datasets.keys(specs)
+        missing, _ = plan(specs, store, "cpu", keys)
+        outcome = run_all(missing, store, datasets, device="cpu", jobs=1)
+        assert outcome.failed == {}
+        return [store.find(run_key(spec, "cpu", keys)) for spec in specs]
+
+    return train

@@ -192,7 +192,7 @@ def _count(method: Method, data: DataSpec) -> tuple[Load, Load, Load]:
 def _batch(data: DataSpec, size: int) -> Batch:
     """A batch without content, as the data spec makes them."""
     clips = torch.zeros(size, 3, data.frames, data.size, data.size)
-    others = len(data.others.strides) if data.others else 0
+    others = data.others.count if data.others else 0
     shapes = {
         "flow": (data.frames - 1, 2, data.size, data.size),
         "boxes": (_ACTORS, 4),

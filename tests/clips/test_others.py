@@ -61,6 +61,39 @@ def test_fixed_clips_are_the_same_every_time():
     assert [clip.shape for clip in one] == [(3, 2, 4)] * 2
 
 
+@pytest.mark.parametrize("gap", [None, 0])
+def test_the_first_clip_comes_again_before_the_others(gap):
+    others = Others((2,), gap=gap, again=True)
+    once = dataclasses.replace(others, again=False)
+    assert (others.count, once.count) == (2, 1)
+    for several, alone in (
+        (draw(others), draw(once)),
+        (fixed_clips(LENGTHS, DENSE, others), fixed_clips(LENGTHS, DENSE, once)),
+    ):
+        first, again, other = several
+        assert np.array_equal(first, again)
+        assert np.array_equal(first, alone[0])
+        assert np.array_equal(other, alone[1])
+
+
+def test_where_nothing_is_drawn_clips_are_spread_over_the_video():
+    """Of 37 possible starts of 4 frames in 40, and of 34 of 7: at 1/8, 3/8; 5/8, 7/8."""
+    sampling = dataclasses.replace(DENSE, views=2)
+    first, fast = fixed_clips(np.array([40]), sampling, Others((2,)))
+    assert first[0, :, 0].tolist() == [37 // 8, 37 * 5 // 8]
+    assert fast[0, :, 0].tolist() == [34 * 3 // 8, 34 * 7 // 8]
+
+
+def test_starts_drawn_by_themselves_are_as_far_apart_as_cvrl_s():
+    """The distance d of two of D starts has the density 2 / D (1 - d / D)."""
+    videos, starts = 20_000, 50
+    first, other = draw(Others((1,)), np.full(videos, starts + 3))
+    distance = np.abs(first[:, 0] - other[:, 0])
+    for d in (5, 15, 30, 45):
+        expected = 1 - (1 - d / starts) ** 2
+        assert (distance < d).mean() == pytest.approx(expected, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -74,6 +107,18 @@ def test_fixed_clips_are_the_same_every_time():
 def test_impossible_ones_are_named(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_the_first_clip_again_is_seen_in_a_crop_of_its_own(videos):
+    source = ClipSource(
+        videos, DENSE, Augmentation("shift", mirror=True), 16,
+        Others((1,), own_view=True, again=True),
+    )  # fmt: skip
+    batch = next(training_batches(source, 24, seed=0, epoch=0, device=torch.device("cpu")))
+    again, _ = batch.others
+    assert not torch.equal(batch.clips, again)
+    fixed = next(ordered_batches(source, torch.device("cpu")))
+    assert torch.equal(fixed.clips, fixed.others[0])
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -74,6 +74,7 @@ SCRIPT = """
 import json, os, sys
 from dataclasses import replace
 from pathlib import Path
+from kdlib.clips.others import Others
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.worker import Planned, _attempt
 from kdlib.runs.store import RunStore, run_key
@@ -101,13 +102,19 @@ def apart(spec, report):
         os._exit(0)
     os.waitpid(child, 0)
 
+# What pretext tasks ask of the data.
+pretext = {
+    "rspnet": {"sampling": "dense", "others": Others((1, 2, 2))},
+    "cvrl": {"sampling": "dense", "others": Others((1,))},
+    "tdl": {"sampling": "dense", "others": Others((1,), gap=0, again=True)},
+}
 apart(teacher, folder / "teacher.json")
 for name in sys.argv[2:]:
     options = {"resolution": 8} if name == "resolution" else {}
     base = MethodSpec("kd") if name == "adaptive" else None
-    teachers = () if name in ("supervised", "oracle") else (teacher,)
+    teachers = () if name in ("supervised", "oracle", *pretext) else (teacher,)
     method = MethodSpec(name, teachers, options, base)
-    known = replace(data, known=("posterior",) if name == "oracle" else ())
+    known = replace(data, known=("posterior",) if name == "oracle" else (), **pretext.get(name, {}))
     apart(RunSpec(known, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
 """
 
