@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from book.adaptive.runs import STARRED
+from book.adaptive.runs import DECIDING, DECIDING_RATE, STARRED
 from book.adaptive.tables import published
 
 Value = float | str
@@ -47,6 +47,20 @@ def title(number: int) -> str:
 def tables_of(option: str) -> list[int]:
     """The tables that ablate an option."""
     return [number for number, (ablated, _) in ABLATIONS.items() if ablated == option]
+
+
+def deciding(option: str) -> tuple[str, ...]:
+    """The pairs of networks that sentences on an option are decided by."""
+    return DECIDING_RATE if option == "rate" else DECIDING
+
+
+def tested_in(option: str) -> list[int]:
+    """The tables that sentences on an option are decided by: all but the supervisor's of CrossKD.
+
+    CrossKD sends the student's features through the teacher's head. Under the teacher alone the
+    student's own head learns nothing, and it is that which is tested.
+    """
+    return [n for n in tables_of(option) if ABLATIONS[n] != ("supervisor", "CrossKD")]
 
 
 def values(number: int) -> dict[str, Value]:

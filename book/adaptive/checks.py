@@ -9,14 +9,23 @@ from collections.abc import Callable
 import numpy as np
 
 from book.adaptive import figures, sizes
-from book.adaptive.ablations import RATES, default, tables_of, values
-from book.adaptive.runs import BASES, DECIDING, IMAGENET
+from book.adaptive.ablations import RATES, deciding, default, tables_of, tested_in, values
+from book.adaptive.runs import BASES, DECIDING, DECIDING_RATE, IMAGENET
 from book.adaptive.tables import epoch_seconds, published
 from kdlib.methods.adaptive.interruption import drops, interruption_rate
 from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Chapter, Records
-from kdlib.study.checks import Cell, Check, Finding, best_over, better, better_over, clustered
+from kdlib.study.checks import (
+    Cell,
+    Check,
+    Finding,
+    best_over,
+    better,
+    better_over,
+    clustered,
+    matters,
+)
 
 SELECTIONS = "sakd/selections"
 
@@ -25,12 +34,8 @@ SELECTIONS = "sakd/selections"
 teacher_beats_student = better(SELECTIONS, "teacher", "student, labels alone")
 kd_beats_labels = better(SELECTIONS, "KD, all samples", "student, labels alone")
 pretraining_beats_scratch = better(SELECTIONS, "KD, all samples", "KD, all samples, from scratch")
-teacher_beats_student_on_images = better(
-    "sakd/table-04", (IMAGENET, "-", "Teac."), (IMAGENET, "-", "Stud.")
-)
-kd_beats_labels_on_images = better(
-    "sakd/table-04", (IMAGENET, "KD", "Vani."), (IMAGENET, "-", "Stud.")
-)
+teacher_beats_student_on_images = better("sakd/images", "teacher", "student, labels alone")
+kd_beats_labels_on_images = better("sakd/images", "KD, all samples", "student, labels alone")
 
 # Tables 4 and 5, and the selections
 
@@ -67,7 +72,7 @@ ours_beats_starred_on_images = _by_method(
     4, (IMAGENET,), "Ours", "Ours*", "every epoch against every fifth, mean over six methods"
 )
 ours_beats_vanilla_on_video = _by_method(
-    5, DECIDING[:1], "Ours", "Vani.", "Ours against vanilla, SlowFast, mean over six methods"
+    5, DECIDING, "Ours", "Vani.", "Ours against vanilla, SlowFast, mean over six methods"
 )
 starred_beats_vanilla_with_seeds = better(SELECTIONS, "Ours*", "KD, all samples")
 selection_beats_random = better(SELECTIONS, "Ours*", "Ours*, random samples")
@@ -79,7 +84,7 @@ def starred_is_much_cheaper(chapter: Chapter) -> Finding:
     records = chapter.records(_name(5))
     savings = [
         saved
-        for pair in DECIDING[:1]
+        for pair in DECIDING
         for method in BASES
         for saved in _savings(records, (pair, method, "Ours*"), (pair, method, "Vani."))
     ]
@@ -92,7 +97,8 @@ def starred_is_much_cheaper(chapter: Chapter) -> Finding:
 
 def _cells(option: str, printed: str) -> list[Cell]:
     """A printed value of an option in all its tables, by pair of networks."""
-    return [(_name(number), (pair, printed)) for number in tables_of(option) for pair in DECIDING]
+    pairs = deciding(option)
+    return [(_name(number), (pair, printed)) for number in tested_in(option) for pair in pairs]
 
 
 def _default_is_best(option: str, symbol: str) -> Check:
@@ -109,16 +115,26 @@ def _value_beats(option: str, good: str, bad: str, compared: str) -> Check:
     return better_over(_cells(option, good), _cells(option, bad), compared)
 
 
+def _option_matters(option: str, symbol: str) -> Check:
+    """The check that the printed values of an option differ at all."""
+    names = values(tables_of(option)[0])
+    return matters({name: _cells(option, name) for name in names}, f"top-1 by {symbol}")
+
+
+eta_matters = _option_matters("threshold", "η")
+lambda_matters = _option_matters("history", "λ")
+rate_matters = _option_matters("rate", "β(n)")
+gamma_matters = _option_matters("gamma", "γ")
 eta_is_best_at_half = _default_is_best("threshold", "η = ")
 lambda_is_best_at_a_tenth = _default_is_best("history", "λ = ")
 polynomial_is_best = _default_is_best("rate", "")
 both_supervisors_are_best = _default_is_best("supervisor", "")
 gamma_is_best_at_half = _default_is_best("gamma", "γ = ")
 shorter_intervals_are_better = _value_beats(
-    "interval", "1", "10", "interval 1 against 10, mean over two methods and two pairs"
+    "interval", "1", "10", "interval 1 against 10, mean over two methods"
 )
 teacher_beats_labels = _value_beats(
-    "supervisor", "Teacher", "GT", "teacher alone against labels alone, two methods, two pairs"
+    "supervisor", "Teacher", "GT", "teacher alone against labels alone, with KD"
 )
 
 
@@ -142,9 +158,9 @@ def rate_matters_more_on_images(chapter: Chapter) -> Finding:
         records = chapter.records(_name(number))
         ranges = {
             pair: np.ptp([tables.accuracies(records[pair, rate]) for rate in RATES], axis=0)
-            for pair in DECIDING
+            for pair in DECIDING_RATE
         }
-        video, image = DECIDING
+        video, image = DECIDING_RATE
         seeds = tables.seeds(records[image, next(iter(RATES))])
         differences += zip(seeds, map(float, ranges[image] - ranges[video]), strict=True)
     return clustered(differences, "range over the three rates, images less clips, two methods")

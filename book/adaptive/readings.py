@@ -47,6 +47,18 @@ def selections(value: Any, records: Records) -> Reading:
     )
 
 
+def images(value: Any, records: Records) -> Reading:
+    """The plain effect on images."""
+    labels = records["student, labels alone"]
+    pairs: Pairs = {name: (records[name], labels) for name in ("teacher", "KD, all samples")}
+    return Reading(
+        gains(pairs, "labels alone"),
+        "These networks start from random weights and are trained on few images for few steps: "
+        "seeds differ by many points, and it takes several of them to see what a teacher adds.",
+        power(pairs),
+    )
+
+
 def methods(value: Any, records: Records) -> Reading:
     """Tables 4 and 5: six base methods, vanilla and SAKD."""
     deciding = _with_most_seeds(records)
@@ -247,6 +259,7 @@ READINGS: dict[str, Callable[[Any, Records], Reading]] = {
     "sakd/table-03": speeds,
     "sakd/table-04": methods,
     "sakd/table-05": methods,
+    "sakd/images": images,
     "sakd/selections": selections,
     "sakd/regimes": REGIMES,
     "sakd/regime-numbers": REGIMES,

@@ -100,19 +100,23 @@ def method_table(records: Records, pairs: Sequence[str], number: int, time: str)
     """Tables 4 and 5: a row a method and type, of which the paper lacks the controls."""
     printed = published(number).set_index(["Method", "Type"])
     rows = []
-    # Every label begins with a pair; the rows are those of the first.
+    # Every label begins with a pair; the rows are those of the first. Of a pair of networks that
+    # this profile does not train there is what was printed.
     for method, kind in [label[1:] for label in records if label[0] == pairs[0]]:
         shown = f"{method} (stand-in)" if method in STAND_INS else method
-        ratio = records[pairs[-1], method, kind][0].spec.method.options.get("ratio")
+        ratio = records[pairs[0], method, kind][0].spec.method.options.get("ratio")
         cells = {"method": shown, "type": kind, "r": f"{ratio:.0%}" if ratio else "100 %"}
         for pair in pairs:
             name, paper = f"{pair}|" if len(pairs) > 1 else "", f"{_printed_pair(pair)}|"
-            group = records[pair, method, kind]
+            group = records.get((pair, method, kind))
+            if group:
+                cells |= {
+                    f"{name}top-1 %": tables.accuracy(group),
+                    f"{name}top-5 %": round(top5(group), 1),
+                    f"{name}train s": round(float(np.mean([*map(training_seconds, group)])), 1),
+                }
             in_print = (method, kind) in printed.index
             cells |= {
-                f"{name}top-1 %": tables.accuracy(group),
-                f"{name}top-5 %": round(top5(group), 1),
-                f"{name}train s": round(float(np.mean([*map(training_seconds, group)])), 1),
                 f"{name}paper top-1": printed[f"{paper}Top-1"][method, kind] if in_print else "–",
                 f"{name}paper {time} an epoch": printed[f"{paper}{time}"][method, kind]
                 if in_print

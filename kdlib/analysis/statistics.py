@@ -141,6 +141,41 @@ def compare_best(
     return best, Comparison(effect, p, floors[best], smallest)
 
 
+def compare_range(
+    by_value: Mapping[str, Values], *, floor: float = 0.0
+) -> tuple[tuple[str, str], Comparison]:
+    """Whether a setting matters: its highest and lowest value, and the test of their difference.
+
+    by_value: a number a sample (n,) for each of k values of the setting, the same samples for all.
+    floor: the least standard error of that difference.
+
+    The largest of all differences between values is large by chance too. Tukey's studentized range
+    accounts for that, with samples as blocks: the noise is what is left of each number after the
+    means of its value and of its sample. Raises ValueError for fewer than two values.
+    """
+    numbers = np.stack([_vector(name, values) for name, values in by_value.items()])
+    k, n = numbers.shape
+    if k < 2:
+        raise ValueError("by_value: two or more values of a setting")
+    means = numbers.mean(1)
+    high, low = (list(by_value)[place] for place in (means.argmax(), means.argmin()))
+    effect, freedom = float(means.max() - means.min()), (k - 1) * (n - 1)
+    if n < MINIMUM:
+        unknown = Interval(effect, -float("inf"), float("inf"), n, f"range of {k}")
+        return (high, low), Comparison(unknown, None, floor, float("inf"))
+    left = numbers - means[:, None] - numbers.mean(0) + numbers.mean()
+    error = max(float(np.sqrt((left**2).sum() / freedom / n)), floor / np.sqrt(2))
+    half = _range_quantile(k, freedom) * error
+    p = (
+        float(stats.studentized_range.sf(effect / error, k, freedom))
+        if error
+        else float(not effect)
+    )
+    found = half + np.sqrt(2) * error * float(stats.t.ppf(POWER, freedom))
+    interval = Interval(effect, effect - half, effect + half, n, f"Tukey, range of {k}")
+    return (high, low), Comparison(interval, p, floor, found)
+
+
 def cluster_means(values: Values, clusters: Sequence[Hashable]) -> np.ndarray:
     """The mean of the values within each cluster, in the order in which the clusters appear.
 
@@ -212,6 +247,11 @@ def verdict(interval: Interval) -> Verdict:
     if interval.n >= MINIMUM and interval.high < 0:
         return "contradicted"
     return "inconclusive"
+
+
+@cache
+def _range_quantile(k: int, freedom: int) -> float:
+    return float(stats.studentized_range.ppf(1 - LEVEL, k, freedom))
 
 
 def _interval(mean: float, error: float, n: int, method: str) -> Interval:

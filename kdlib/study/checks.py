@@ -1,7 +1,7 @@
 """What a chapter's `checks.py` is made of: checks that find an effect among the records.
 
-Common comparisons have makers here: `better`, `best`, `any_better`, and the first two over several
-trainings. Other checks are functions of a chapter that return a `Finding`.
+Common comparisons have makers here: `better`, `best`, `any_better`, the first two over several
+trainings, and `matters`. Other checks are functions of a chapter that return a `Finding`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -107,6 +107,18 @@ def any_better(artifact: str, ours: Sequence[Hashable], theirs: Hashable) -> Che
         return Finding.measured(found.negated, said)
 
     return Check(find, (artifact,))
+
+
+def matters(values: Mapping[str, Sequence[Cell]], compared: str) -> Check:
+    """The check that a setting matters: that any two of its values, each with the same trainings,
+    differ; compared: what the setting is."""
+
+    def find(chapter: Any) -> Finding:
+        named = {name: _groups(chapter, cells) for name, cells in values.items()}
+        (best, worst), found = tables.largest_difference(named)
+        return Finding.measured(found, f"{compared}: {best} against {worst}, the largest of all")
+
+    return Check(find, _artifacts(*values.values()))
 
 
 def clustered(values: Iterable[tuple[int, float]], compared: str, unit: str = "points") -> Finding:

@@ -13,6 +13,7 @@ from kdlib.analysis.statistics import (
     cluster_means,
     compare,
     compare_best,
+    compare_range,
     mean_interval,
     sampling_error,
 )
@@ -73,6 +74,25 @@ def difference_to_best(
         {name: differences for name, (differences, _) in found.items()},
         {name: floor for name, (_, floor) in found.items()},
     )
+
+
+def largest_difference(
+    by_value: Mapping[str, Sequence[Group]], rule: str = "last"
+) -> tuple[tuple[str, str], Comparison]:
+    """Of a setting's values, each with the same trainings: the best, the worst, and their test.
+
+    The statistics are those of `compare_range`, over seeds; as `difference` else.
+    """
+    means = {
+        name: cluster_means(
+            np.concatenate([accuracies(group, rule) for group in groups]),
+            [seed for group in groups for seed in seeds(group)],
+        )
+        for name, groups in by_value.items()
+    }
+    (best, worst), _ = compare_range(means)
+    _, floor = _differences(by_value[best], by_value[worst], rule)
+    return compare_range(means, floor=floor)
 
 
 def _differences(

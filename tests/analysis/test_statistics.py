@@ -13,6 +13,7 @@ from kdlib.analysis.statistics import (
     cluster_means,
     compare,
     compare_best,
+    compare_range,
     corrected,
     mean_interval,
     sampling_error,
@@ -322,3 +323,52 @@ def test_bad_input_is_refused():
             mean_interval(values)
         with pytest.raises(ValueError, match="finite"):
             compare(values)
+
+
+def test_a_range_is_tested_by_tukey_s_method_with_samples_as_blocks():
+    rng = np.random.default_rng(0)
+    blocks = rng.normal(0, 50, 6)  # differences between samples are no noise
+    shifts = {"a": 0, "b": 3, "c": 1}
+    values = {name: blocks + shift + rng.normal(0, 1, 6) for name, shift in shifts.items()}
+    (high, low), found = compare_range(values)
+    assert (high, low) == ("b", "a")
+    table = np.stack(list(values.values()))
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    error = np.sqrt((left**2).sum() / (2 * 5) / 6)
+    effect = table.mean(1).max() - table.mean(1).min()
+    assert found.p == pytest.approx(stats.studentized_range.sf(effect / error, 3, 10))
+    assert found.effect.estimate == pytest.approx(effect)
+    assert (found.effect.low > 0) == (found.p < 0.05)
+    assert found.smallest > effect - found.effect.low
+
+
+def test_a_range_of_two_values_is_the_paired_t_test():
+    one, other = np.array([1.0, 2.0, 4.0, 3.0]), np.array([0.0, 2.5, 1.0, 1.0])
+    (high, low), found = compare_range({"one": one, "other": other})
+    paired = compare(one - other)
+    assert (high, low) == ("one", "other")
+    assert found.p == pytest.approx(paired.p, rel=1e-3)
+    assert found.effect.low == pytest.approx(paired.effect.low, rel=1e-3)
+
+
+def test_a_range_of_nothing_but_noise_is_seldom_beyond_it():
+    rng = np.random.default_rng(1)
+    found = [
+        compare_range({str(k): rng.normal(size=5) for k in range(6)})[1].p < 0.05
+        for _ in range(100)
+    ]
+    assert 0 < sum(found) < 13
+
+
+def test_a_range_of_few_samples_has_no_test_and_one_value_is_refused():
+    _, found = compare_range({"a": [1.0, 2.0], "b": [3.0, 5.0]})
+    assert found.p is None
+    assert not np.isfinite(found.effect.low)
+    with pytest.raises(ValueError, match="two or more values"):
+        compare_range({"a": [1.0, 2.0, 3.0]})
+
+
+def test_a_range_of_equal_differences_has_the_test_sets_error():
+    steady = {"a": [2.0, 3.0, 4.0], "b": [1.0, 2.0, 3.0]}
+    assert compare_range(steady)[1].p == 0
+    assert compare_range(steady, floor=2.0)[1].p > 0.5

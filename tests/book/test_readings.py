@@ -80,7 +80,7 @@ def test_readings_of_what_has_no_runs(chapter):
 
 
 def test_pairs_of_fewer_seeds_are_left_out_of_a_mean_and_it_is_said():
-    study = Chapter("adaptive", Setting(profile="laptop")).study("sakd/table-05")
+    study = Chapter("adaptive", Setting(profile="smoke")).study("sakd/table-05")
     found = study.read(None, records(study, lambda k: 500)).found
     assert found.startswith("SlowFast (the others have fewer seeds), mean over the methods")
 

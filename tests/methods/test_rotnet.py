@@ -48,7 +48,9 @@ def test_the_loss_by_a_second_way(tiny, rotations):
     features = method.student.features(torch.tensor(shown)).mean((2, 3, 4))
     logits = (features @ method.classifier.weight.T + method.classifier.bias).double()
     right = logits.exp()[range(12), turns] / logits.exp().sum(1)
-    assert float(found.loss.detach()) == pytest.approx(float(-right.log().mean()), rel=1e-5)
+    assert float(found.loss.detach()) == pytest.approx(
+        float(-right.log().mean().detach()), rel=1e-5
+    )
     assert found.parts.keys() == {"rotation"}
 
 

@@ -104,6 +104,9 @@ def apart(spec, report):
 
 # What pretext tasks ask of the data.
 pretext = {
+    "rotnet": {},
+    "vcop": {"sampling": "dense", "others": Others((1, 1), gap=1)},
+    "prp": {"sampling": "dense", "frames": 16},
     "rspnet": {"sampling": "dense", "others": Others((1, 2, 2))},
     "cvrl": {"sampling": "dense", "others": Others((1,))},
     "tdl": {"sampling": "dense", "others": Others((1,), gap=0, again=True)},

@@ -9,6 +9,7 @@ from kdlib.study.checks import (
     better,
     better_over,
     clustered,
+    matters,
 )
 
 
@@ -60,6 +61,22 @@ def test_best_can_come_out_either_way(record, chapter, rights, verdict):
     records = {"a": runs(record, *rights), "b": runs(record, 700, 705, 695)}
     records["c"] = runs(record, 600, 610, 600)
     assert best("p/table", "a", ("b", "c"))(chapter(records)).verdict == verdict
+
+
+def test_a_setting_matters_if_two_of_its_values_differ(record, chapter):
+    records = {
+        ("x", v): runs(record, *r) for v, r in {"a": (700, 705, 695), "b": (701, 704, 697)}.items()
+    }
+    cells = {value: [("p/table", ("x", value))] for value in "ab"}
+    check = matters(cells, "top-1 by v")
+    found = check(chapter(records))
+    assert check.reads == ("p/table",)
+    assert found.verdict == "inconclusive"
+    records["x", "c"] = runs(record, 500, 505, 495)
+    found = matters({**cells, "c": [("p/table", ("x", "c"))]}, "top-1 by v")(chapter(records))
+    assert found.verdict == "supported"
+    assert found.compared == "top-1 by v: b against c, the largest of all"
+    assert found.effect.estimate == pytest.approx(20.07, abs=0.01)
 
 
 def test_any_better_needs_one_that_is(record, chapter):
