@@ -20,15 +20,15 @@ class Testbed:
     clips: labelled. epochs: of a fine-tuning and of a student. videos: of the pre-training.
     """
 
-    task: str = "motion12"
+    task: str = "texmot12"
     clips: int = 120
     epochs: tuple[int, int] = (16, 24)
     videos: int = 600
 
 
 TESTBEDS = {
-    "motion12, 120 clips": Testbed(),
-    "motion12, 240 clips": Testbed(clips=240),
+    "texmot12, 120 clips": Testbed(),
+    "texmot12, 240 clips": Testbed(clips=240),
     "mix12, 120 clips": Testbed("mix12"),
     "mix12, 240 clips": Testbed("mix12", 240),
 }
