@@ -23,17 +23,18 @@ def table(chapter: Chapter) -> pd.DataFrame:
     record = chapter.records("pretext/figure-1")[NETWORKS[0],][0]
     network = record.student().eval()
     clips = torch.cat([batch.clips for batch in test_batches(record, chapter.setting)])
-    whole = clips[: len(clips) // BATCH * BATCH]  # its last batch must not be smaller
+    size = min(BATCH, len(clips))
+    whole = clips[: len(clips) // size * size]  # its last batch must not be smaller
     layers = [name for name, module in network.named_modules() if name and not [*module.children()]]
-    ours = cka_map(network, network, whole.split(BATCH), layers=layers)
-    loader = DataLoader(TensorDataset(whole, torch.zeros(len(whole))), batch_size=BATCH)
+    ours = cka_map(network, network, whole.split(size), layers=layers)
+    loader = DataLoader(TensorDataset(whole, torch.zeros(len(whole))), batch_size=size)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
         theirs = CKA(network, network, model1_layers=layers, model2_layers=layers, device="cpu")
         theirs.compare(loader)
     values = theirs.export()["CKA"].numpy()
     # Rows in the order of running, as it fills them.
     running = [
-        name for name in cka_map(network, network, [whole[:BATCH]]).names[0] if name in layers
+        name for name in cka_map(network, network, [whole[:size]]).names[0] if name in layers
     ]
     order = [layers.index(name) for name in running]
     apart = np.abs(values - ours.values[np.ix_(order, order)])

@@ -86,7 +86,6 @@ SCALES = {
         1,
         _TINY,
         ((12, 24), (16, 32)),
-        size=16,
         held_out=48,
         hidden=8,
         queue=32,

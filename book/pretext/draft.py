@@ -1,4 +1,7 @@
-"""The pretext chapter: which runs each artifact needs, and how it is made of them."""
+"""The studies of the pretext chapter, whose settings are not chosen yet.
+
+With `study.py` for its name, and `index.md` for that of `draft.md`, it is a chapter.
+"""
 
 from dataclasses import replace
 from functools import partial
