@@ -1,10 +1,17 @@
 """What the artifacts of the pretext chapter say, computed from what was made."""
 
+from functools import partial
 from typing import Any
 
+from book.pretext.measured import BASELINE
 from book.pretext.printed import over_three_teachers
+from book.pretext.runs import GAINS
 from kdlib.study.chapter import Records
-from kdlib.study.readings import Reading
+from kdlib.study.readings import Pairs, Reading, difference, gains, level, power, span
+from kdlib.study.regimes import regime_reading
+from kdlib.study.search import search_reading
+
+_TEACHERS = ("T1", "T2", "T3")
 
 
 def audit(value: Any, records: Records) -> Reading:
@@ -42,4 +49,96 @@ def benchmarks(value: Any, records: Records) -> Reading:
     )
 
 
-READINGS = {"pretext/audit": audit, "pretext/benchmarks": benchmarks}
+def taught(value: Any, records: Records, student: str, over: str) -> Reading:
+    """Tables 1 to 4: students against their teachers; labels end with who it is."""
+    groups = list(dict.fromkeys(label[:-1] for label in records))
+    by_teacher: dict[str, Pairs] = {
+        who: {
+            " ".join(group): (records[(*group, student)], records[(*group, who)])
+            for group in groups
+            if (*group, who) in records
+        }
+        for who in _TEACHERS
+    }
+    said = "; ".join(
+        f"over {who} {difference(pairs)}" for who, pairs in by_teacher.items() if pairs
+    )
+    levels = {" ".join(group): level(records[(*group, student)]) for group in groups}
+    return Reading(
+        f"The student, mean over {over}: {said}. Students lie at {span(levels, '%')}.",
+        "A student trains longer than its teachers are fine-tuned, and sees the same labels: that "
+        "it beats them says little for the teachers as long as labels alone do it too (the table "
+        "of ensembles). Where all students are alike, teachers make no difference.",
+        power(by_teacher["T1"]),
+    )
+
+
+def tasks(value: Any, records: Records) -> Reading:
+    """What each pre-training has learnt."""
+    above = value.set_index("task")["answered %"] - value.set_index("task")["chance %"]
+    levels = {task: level(group) for (task, part), group in records.items() if part == "fine-tuned"}
+    return Reading(
+        f"Above chance: {span(above.to_dict(), 'points')}. Fine-tuned: {span(levels, '%')}.",
+        "A task may be solved by what the target has no use for: which way is up is seen by the "
+        "sky. Or it may be too hard to be learnt in so few steps, and then nothing is passed on.",
+        "Longer pre-training on more videos; three seeds of it, whose spread is in no interval.",
+    )
+
+
+def ensembles(value: Any, records: Records) -> Reading:
+    """Two teachers, one, and none."""
+    baseline = records[BASELINE]
+    students = {
+        label[0]: (group, baseline)
+        for label, group in records.items()
+        if group is not baseline and records[label][0].spec.method.teachers
+    }
+    single = max(
+        ("KD, teacher ShuffleNet",), ("KD, teacher R21D",), key=lambda k: level(records[k])
+    )
+    alone = {"": (records["AE-KD",], records[single])}
+    return Reading(
+        f"{gains(students, 'labels alone')} AE-KD over “{single[0]}”: {difference(alone)}.",
+        "Both teachers saw the same labels; what they can add is what they learnt before. One that "
+        "is better than the other may teach as well alone as with it.",
+        power(students),
+    )
+
+
+def maps(value: Any, records: Records) -> Reading:
+    """Figure 1 and its numbers."""
+    names = ", ".join(label[0] for label in records)
+    return Reading(
+        f"Maps of {names}, each layer with each; CKA of 1 means that two layers find the same "
+        "clips alike. The table of blocks has a number for each map.",
+        "Layers of one stage have the same features but for a norm or a ReLU, so that blocks along "
+        "the diagonal are to be expected in any network; blocks across stages are what is meant.",
+        "Wider and deeper networks: the block structure is known from those with room to spare.",
+    )
+
+
+READINGS = {
+    "pretext/table-1": partial(taught, student="ST", over="subsets and targets"),
+    "pretext/table-2": partial(taught, student="S", over="networks and tasks"),
+    "pretext/table-3": partial(taught, student="S", over="tasks"),
+    "pretext/table-4": partial(taught, student="S", over="categories"),
+    "pretext/tasks": tasks,
+    "pretext/ensembles": ensembles,
+    "pretext/figure-1": maps,
+    "pretext/blocks": maps,
+    "pretext/audit": audit,
+    "pretext/benchmarks": benchmarks,
+    "pretext/search": partial(
+        search_reading,
+        training="KD of both",
+        why="Pre-training is worth most where labels are few; a teacher whose pre-training is "
+        "worth nothing knows no more than its student's labels.",
+    ),
+}
+REGIMES = partial(
+    regime_reading,
+    pairs=GAINS,
+    why="Few labels leave most to what was learnt without them; with many, or after a short "
+    "pre-training, teachers know little that the student does not.",
+)
+READINGS |= {"pretext/regimes": REGIMES, "pretext/regime-numbers": REGIMES}

@@ -1,0 +1,142 @@
+"""The tables of the pretext chapter that are made of runs: ours beside what was printed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from book.pretext.printed import numbers, published
+from kdlib.clips.batches import ordered_batches
+from kdlib.runs.build import clip_source
+from kdlib.runs.store import RunRecord
+from kdlib.study import tables
+from kdlib.study.chapter import Records
+from kdlib.study.setting import Setting
+
+# The printed targets, by the role that stands for each.
+TARGETS = {"target": "UCF101", "target2": "HMDB51"}
+BASELINE = ("student, labels alone",)
+
+
+def subset_table(records: Records) -> pd.DataFrame:
+    """Table 1: a row a target and network, a column a subset of the pre-training."""
+    printed, rows = numbers("table-1"), {}
+    for role, subset, network in records:
+        target = TARGETS[role]
+        row = rows.setdefault((role, network), {"target": target, "network": network})
+        row[f"{subset}|top-1 %"] = tables.accuracy(records[role, subset, network])
+        row[f"{subset}|paper"] = printed[network, subset, target]
+    return pd.DataFrame(list(rows.values()))
+
+
+def difficulty_table(records: Records) -> pd.DataFrame:
+    """Table 2: a row a network and task, a column a teacher, and the student."""
+    printed, rows = numbers("table-2"), {}
+    for network, task, who in records:
+        row = rows.setdefault((network, task), {"network": network, "task": task})
+        row[f"{who}|top-1 %"] = tables.accuracy(records[network, task, who])
+        row[f"{who}|paper"] = printed[who, task, network]
+    return pd.DataFrame(list(rows.values()))
+
+
+def source_table(records: Records) -> pd.DataFrame:
+    """Table 3: a row a task, a column a teacher's source, and the student."""
+    printed, rows = numbers("table-3"), {}
+    columns = {"T1": "K400 (T1)", "T2": "SSv2 (T2)", "S": "Student"}
+    for task, who in records:
+        row = rows.setdefault(task, {"task": task})
+        row[f"{columns[who]}|top-1 %"] = tables.accuracy(records[task, who])
+        row[f"{columns[who]}|paper"] = printed[task, columns[who], ""]
+    return pd.DataFrame(list(rows.values()))
+
+
+def category_table(records: Records) -> pd.DataFrame:
+    """Table 4: a row a category, its two teachers and the student; printed is the student alone."""
+    rows = []
+    for line in published("table-4").itertuples(index=False):
+        category, first, second, student = line
+        cells: dict[str, object] = {"category": category}
+        for who, task in (("T1", first), ("T2", second)):
+            cells[f"{who}|task"] = task
+            cells[f"{who}|top-1 %"] = tables.accuracy(records[category, who])
+        cells["student|top-1 %"] = tables.accuracy(records[category, "S"])
+        cells["student|paper"] = student
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def task_table(records: Records, setting: Setting) -> pd.DataFrame:
+    """A row a pretext task: what of its questions on held-out clips ShuffleNet answers; fine-tuned.
+
+    Printed is ShuffleNet's accuracy on UCF101 after 50k clips of Kinetics-400.
+    """
+    printed, rows = numbers("benchmarks-tasks"), []
+    for task in dict.fromkeys(task for task, _ in records):
+        (record,) = records[task, "pre-trained"]
+        _, answered, chance = answers(record, setting)
+        rows.append(
+            {
+                "task": task,
+                "answered %": round(100 * float(answered.mean()), 1),
+                "chance %": round(100 * float(chance.mean()), 1),
+                "videos": record.spec.data.train,
+                "pre-training s": round(record.result["cost"]["training_seconds"], 1),
+                "fine-tuned|top-1 %": tables.accuracy(records[task, "fine-tuned"]),
+                "fine-tuned|paper": printed["ShuffleNet", task, ""],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def answers(
+    record: RunRecord, setting: Setting, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A pre-trained network's questions on its held-out clips: scene, answered, chance, each (N,).
+
+    seed: of what is drawn, such as turns.
+    """
+    data = record.spec.data
+    videos = setting.datasets.load(data)["validation"]
+    source, method = clip_source(videos, data, "validation"), record.method().eval()
+    scenes, answered, chances = [], [], []
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        for batch in ordered_batches(source, torch.device("cpu")):
+            right, chance = method.solved(batch)
+            scenes.append(_scenes(videos.groups[batch.indices], len(right)))
+            answered.append(right.numpy())
+            chances.append(chance.numpy())
+    return np.concatenate(scenes), np.concatenate(answered), np.concatenate(chances)
+
+
+def _scenes(groups: np.ndarray, questions: int) -> np.ndarray:
+    """The scene of each question, of which every video may have several, one list after another."""
+    return np.tile(groups, questions // len(groups))
+
+
+def ensemble_table(records: Records) -> pd.DataFrame:
+    """A row a training of the comparisons that the paper lacks; gains are over labels alone."""
+    baseline = records[BASELINE]
+    return pd.DataFrame(
+        {
+            "training": label[0],
+            "top-1 %": tables.accuracy(group),
+            "gain": None if group is baseline else tables.gain(group, baseline),
+            "n": len(group),
+            "weights": _weights(group),
+            "train s": round(_seconds(group), 1),
+        }
+        for label, group in records.items()
+    )
+
+
+def _weights(group: Sequence[RunRecord]) -> str:
+    """The teachers' mean weights over the training."""
+    history = pd.concat([record.history for record in group])
+    names = sorted(column for column in history if column.startswith("weight_"))
+    return " / ".join(f"{history[name].mean():.2f}" for name in names) or "–"
+
+
+def _seconds(group: Sequence[RunRecord]) -> float:
+    return float(np.mean([record.result["cost"]["training_seconds"] for record in group]))
