@@ -142,7 +142,7 @@ def _ablation(
         options = {} if value == ablations.DEFAULTS[option] else {option: value}
         for pair in ABLATED if runs.scale.others else deciding:
             seeds = _seeds(runs, pair, deciding)
-            if option == "interval":  # five seeds could not tell
+            if option == "interval" and not runs.setting.seeds:  # five could not tell
                 seeds = tuple(range(2 * len(seeds)))
             specs = (runs.ours(pair, base, seed, **options) for seed in seeds)
             found[pair, printed] = tuple(specs)

@@ -1,6 +1,6 @@
 """The tables of the pretext chapter that are made of runs: ours beside what was printed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,37 +17,50 @@ from kdlib.study.setting import Setting
 # The printed targets, by the role that stands for each.
 TARGETS = {"target": "UCF101", "target2": "HMDB51"}
 BASELINE = ("student, labels alone",)
+Place = tuple[dict[str, str], str, float]
+"""Where a training stands: the first cells of its row, its column, the printed number there."""
 
 
 def subset_table(records: Records) -> pd.DataFrame:
     """Table 1: a row a target and network, a column a subset of the pre-training."""
-    printed, rows = numbers("table-1"), {}
-    for role, subset, network in records:
+    printed = numbers("table-1")
+
+    def place(role: str, subset: str, network: str) -> Place:
         target = TARGETS[role]
-        row = rows.setdefault((role, network), {"target": target, "network": network})
-        row[f"{subset}|top-1 %"] = tables.accuracy(records[role, subset, network])
-        row[f"{subset}|paper"] = printed[network, subset, target]
-    return pd.DataFrame(list(rows.values()))
+        row = {"target": target, "network": network}
+        return row, subset, printed[network, subset, target]
+
+    return _beside_print(records, place)
 
 
 def difficulty_table(records: Records) -> pd.DataFrame:
     """Table 2: a row a network and task, a column a teacher, and the student."""
-    printed, rows = numbers("table-2"), {}
-    for network, task, who in records:
-        row = rows.setdefault((network, task), {"network": network, "task": task})
-        row[f"{who}|top-1 %"] = tables.accuracy(records[network, task, who])
-        row[f"{who}|paper"] = printed[who, task, network]
-    return pd.DataFrame(list(rows.values()))
+    printed = numbers("table-2")
+
+    def place(network: str, task: str, who: str) -> Place:
+        return {"network": network, "task": task}, who, printed[who, task, network]
+
+    return _beside_print(records, place)
 
 
 def source_table(records: Records) -> pd.DataFrame:
     """Table 3: a row a task, a column a teacher's source, and the student."""
-    printed, rows = numbers("table-3"), {}
+    printed = numbers("table-3")
     columns = {"T1": "K400 (T1)", "T2": "SSv2 (T2)", "S": "Student"}
-    for task, who in records:
-        row = rows.setdefault(task, {"task": task})
-        row[f"{columns[who]}|top-1 %"] = tables.accuracy(records[task, who])
-        row[f"{columns[who]}|paper"] = printed[task, columns[who], ""]
+
+    def place(task: str, who: str) -> Place:
+        return {"task": task}, columns[who], printed[task, columns[who], ""]
+
+    return _beside_print(records, place)
+
+
+def _beside_print(records: Records, place: Callable[..., Place]) -> pd.DataFrame:
+    """Each training at its place, with what was printed there."""
+    rows: dict[tuple[str, ...], dict[str, object]] = {}
+    for label, group in records.items():
+        first, column, paper = place(*label)  # type: ignore[misc]
+        row = rows.setdefault(tuple(first.values()), {**first})
+        row |= {f"{column}|top-1 %": tables.accuracy(group), f"{column}|paper": paper}
     return pd.DataFrame(list(rows.values()))
 
 

@@ -47,7 +47,9 @@ def main(folder: str, *wanted: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except (UserError, TypeError) as error:
-        sys.exit(f"{error}\n{__doc__}")
+    except UserError as error:
+        sys.exit(str(error))

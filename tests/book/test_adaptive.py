@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from book.adaptive import audit, figures, lesson, sizes, tables
+from book.adaptive import audit, checks, figures, lesson, sizes, tables
 from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, values
 from book.adaptive.runs import BASES, DECIDING, IMAGE, IMAGENET, VIDEO, Runs, regimes, selections
 from book.adaptive.search import candidates
@@ -119,6 +119,20 @@ def test_a_pair_that_decides_nothing_has_fewer_seeds_where_it_is_trained():
         seeds = {label[0]: len(s) for label, s in made[f"sakd/table-{number:02}"].runs.items()}
         assert seeds.pop("SlowFast") == 2
         assert set(seeds.values()) == {1}
+
+
+def test_supervisors_are_judged_where_the_teacher_trains_the_head_that_is_tested():
+    assert checks.teacher_beats_labels.reads == ("sakd/table-12",)
+    assert checks.both_supervisors_are_best.reads == ("sakd/table-12",)
+    assert checks.gamma_is_best_at_half.reads == ("sakd/table-14", "sakd/table-15")
+
+
+def test_seeds_that_are_asked_for_are_those_of_every_row():
+    made = studies(Setting(seeds=2))
+    assert {len(specs) for study in made for specs in study.runs.values()} <= {1, 2}
+    assert {len(s) for study in made if "table" in study.artifact for s in study.runs.values()} == {
+        2
+    }
 
 
 def test_every_ablated_option_has_a_default_that_its_tables_print():
