@@ -5,6 +5,7 @@ to the papers.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec, Start
 from kdlib.training.recipe import Recipe
@@ -22,18 +23,7 @@ PAIRS = {
         {"label_weight": 1.0, "alpha": 1.0, "beta": 6.0},
     ),
 }
-EPOCHS = 4  # of 240, so that an afternoon on one core is enough
-# The published recipe with a cosine in place of its steps at 150, 180 and 210 of 240 epochs.
-RECIPE = Recipe(
-    epochs=EPOCHS,
-    learning_rate=0.05,
-    batch_size=64,
-    optimizer="sgd",
-    nesterov=True,
-    weight_decay=5e-4,
-    decay_vectors=True,
-    warmup_epochs=0.5,
-)
+EPOCHS, BATCH = 4, 64  # of 240 epochs, so that an afternoon on one core is enough
 LOW = 16  # pixels of the low resolution, of 32
 RATIO = 0.5  # SAKD's share of images; for CIFAR-100 the paper does not say
 
@@ -45,13 +35,32 @@ class Bed:
     data: DataSpec
     recipe: Recipe
     pretrained: bool = False
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
 
 
-# 45,000 images to train on, 5,000 to validate.
-CIFAR = Bed(DataSpec("cifar100", frames=1, size=32), RECIPE)
+def cifar(epochs: int = EPOCHS, batch: int = BATCH, **options: Any) -> Bed:
+    """45,000 images to train on, 5,000 to validate.
+
+    The published recipe, its rate in proportion to the batch, with a cosine in place of its steps
+    at 150, 180 and 210 of 240 epochs. options: of the bed.
+    """
+    recipe = Recipe(
+        epochs=epochs,
+        learning_rate=0.05 * batch / BATCH,
+        batch_size=batch,
+        optimizer="sgd",
+        nesterov=True,
+        weight_decay=5e-4,
+        decay_vectors=True,
+        warmup_epochs=0.5,
+    )
+    return Bed(DataSpec("cifar100", frames=1, size=32), recipe, **options)
+
+
+CIFAR = cifar()
 JHMDB = Bed(
     DataSpec("jhmdb21", frames=4, size=32),
-    replace(RECIPE, epochs=2 * EPOCHS, batch_size=16, learning_rate=0.01),
+    replace(CIFAR.recipe, epochs=2 * EPOCHS, batch_size=16, learning_rate=0.01),
     pretrained=True,
 )
 
@@ -61,7 +70,7 @@ def direct(name: str, seed: int, *, bed: Bed = CIFAR, of: int = 1, share: float 
     recipe = replace(bed.recipe, epochs=round(share * bed.recipe.epochs))
     start = Start(direct(name, seed, of=of), "backbone") if bed.pretrained else None
     model = PAIRS[name][of]
-    return RunSpec(bed.data, model, recipe, seed=seed, precision="bf16-mixed", start=start)
+    return RunSpec(bed.data, model, recipe, seed=seed, precision=bed.precision, start=start)
 
 
 def distilled(

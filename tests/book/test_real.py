@@ -37,5 +37,5 @@ def test_all_of_them_can_train(bed):
 
 
 def test_a_pair_that_is_none_is_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match=r"PAIR.*'resnett'.*resnet"):
-        train.main(str(tmp_path), "resnett")
+    with pytest.raises(UserError, match=r"GROUP.*'resnett'.*resnet"):
+        train.main([str(tmp_path), "resnett"])
