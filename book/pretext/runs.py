@@ -32,6 +32,8 @@ LABEL_NOISE = 0.1  # the share of the generated labels that is drawn at random
 ROLES_OF = {"target": "generated/texmot12", "target2": "generated/mix12"}
 POOL = "generated/texmot12"  # of the pre-training
 MOMENTUM = 0.99  # of the encoder of keys: the usual 0.999 is too slow for short trainings
+RATE = 4e-3  # of learning
+RATES = {"RSPNet": 1e-3}  # of a pre-training: at the usual one its speeds collapse into one
 STEP = 4  # source frames between those of a clip where the task does not say
 
 
@@ -164,8 +166,8 @@ class Runs:
             labels=False,
             **clips,
         )
-        # At the rate of the labelled trainings RSPNet's speeds collapse into one.
-        recipe = self._recipe(scale.pretrain_epochs, scale.pretrain_batch, rate=1e-3)
+        rate = RATES.get(of.task, RATE)
+        recipe = self._recipe(scale.pretrain_epochs, scale.pretrain_batch, rate=rate)
         method = MethodSpec(TASKS[of.task], options=options)
         return RunSpec(data, self.model(of.network), recipe, method, seed=seed)
 
@@ -240,7 +242,7 @@ class Runs:
         method = MethodSpec("aekd", tuned, options)
         return replace(self.direct(network, seed, role=role, clips=clips), method=method)
 
-    def _recipe(self, epochs: int, batch: int, rate: float = 4e-3) -> Recipe:
+    def _recipe(self, epochs: int, batch: int, rate: float = RATE) -> Recipe:
         """AdamW on a cosine, the same for all."""
         return Recipe(
             epochs=epochs,

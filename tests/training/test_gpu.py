@@ -10,14 +10,13 @@ from functools import partial
 import pytest
 import torch
 
-from book.pretext import draft as pretext
 from kdlib import methods
 from kdlib.clips.batches import training_batches
 from kdlib.methods.base import Epoch
 from kdlib.models.slowfast import build as slowfast
 from kdlib.runs.build import clip_source, method_of, model_of
 from kdlib.runs.datasets import Datasets
-from kdlib.study.chapter import Chapter
+from kdlib.study.chapter import Chapter, chapter_names
 from kdlib.study.setting import Setting
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
@@ -33,9 +32,7 @@ RATE, STEPS = 1e-4, 3
 
 def spec_of(name):
     """The first run of the book that is trained by this method."""
-    chapters = (Chapter(chapter, SETTING).specs() for chapter in ("resolution", "adaptive"))
-    own = (spec for study in pretext.studies(SETTING) for spec in study.specs())
-    every = [spec for specs in (*chapters, own) for spec in specs]
+    every = [spec for chapter in chapter_names() for spec in Chapter(chapter, SETTING).specs()]
     return next((spec for spec in every if spec.method.name == name), None)
 
 
