@@ -44,7 +44,8 @@ class Scale:
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
     labelled: training clips of the target. student_epochs: from random weights, under teachers.
-    networks: options of the small siblings. hidden: of CVRL's projection. queue: of RSPNet, TDL.
+    networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of PRP's
+        branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
 
@@ -61,6 +62,7 @@ class Scale:
     length: int = 32
     held_out: int = 192
     hidden: int = 64
+    decoder: int = 64
     queue: int = 256
     pretrain_batch: int = 32
     batch: int = 16
@@ -117,6 +119,7 @@ SCALES = {
         size=56,
         length=64,
         hidden=512,
+        decoder=512,
         queue=4096,
     ),
 }
@@ -183,6 +186,7 @@ class Runs:
                 clips |= {"stride": 1, "others": Others((1,) * (difficulty - 1), gap=room // 4)}
             if of.task == "PRP":  # of the footage the network sees every first to eighth frame
                 clips |= {"stride": 1, "frames": frames * 2 ** (difficulty - 1)}
+                return clips, {option: difficulty, "channels": self.scale.decoder}
             return clips, {option: difficulty}
         if of.task == "RSPNet":
             clips |= {"stride": STEP // 2, "others": Others((STEP // 2, STEP, STEP), own_view=True)}

@@ -1,4 +1,4 @@
-"""The runs of the pretext chapter: rows that differ in what they say, and what they are judged by."""
+"""The runs of the pretext chapter: rows that differ in what they say, and how they are judged."""
 
 from dataclasses import replace
 from types import SimpleNamespace
