@@ -44,8 +44,8 @@ class Scale:
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
     labelled: training clips of the target. student_epochs: from random weights, under teachers.
-    networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of PRP's
-        branches. queue: of RSPNet, TDL.
+    networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
+        PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
 
