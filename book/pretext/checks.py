@@ -56,7 +56,7 @@ rotnet_is_learnt, vcop_is_learnt, prp_is_learnt, rspnet_is_learnt, cvrl_is_learn
 )
 pretraining_beats_scratch = better_over(
     [(ENSEMBLES, (f"teacher {network}",)) for network in NETWORKS],
-    [(ENSEMBLES, (f"{network} from scratch",)) for network in NETWORKS],
+    [(ENSEMBLES, measured.ALONE[network]) for network in NETWORKS],
     "fine-tuned after RSPNet against from scratch, mean over two networks",
 )
 single_teacher_beats_labels = any_better(ENSEMBLES, SINGLE, measured.BASELINE)

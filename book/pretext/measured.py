@@ -17,6 +17,7 @@ from kdlib.study.setting import Setting
 # The printed targets, by the role that stands for each.
 TARGETS = {"target": "UCF101", "target2": "HMDB51"}
 BASELINE = ("student, labels alone",)
+ALONE = {"ShuffleNet": BASELINE, "R21D": ("R21D, labels alone",)}
 Place = tuple[dict[str, str], str, float]
 """Where a training stands: the first cells of its row, its column, the printed number there."""
 

@@ -66,9 +66,9 @@ def taught(value: Any, records: Records, student: str, over: str) -> Reading:
     levels = {" ".join(group): level(records[(*group, student)]) for group in groups}
     return Reading(
         f"The student, mean over {over}: {said}. Students lie at {span(levels, '%')}.",
-        "A student trains longer than its teachers are fine-tuned, and sees the same labels: that "
-        "it beats them says little for the teachers as long as labels alone do it too (the table "
-        "of ensembles). Where all students are alike, teachers make no difference.",
+        "A student sees the same labels as its teachers, for as long: what it has of them is seen "
+        "beside labels alone (the table of ensembles). Where all students are alike, teachers make "
+        "no difference.",
         power(by_teacher["T1"]),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from kdlib.clips.batches import batches_per_epoch
 from kdlib.clips.others import Others
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, Option, RunSpec, Start
 from kdlib.study.setting import Setting, scale_of
@@ -29,7 +30,7 @@ DIFFICULTIES = {
 }
 PRETRAINING = 60_000  # the seed of its clips, which no other run has
 LABEL_NOISE = 0.1  # the share of the generated labels that is drawn at random
-ROLES_OF = {"target": "generated/texmot12", "target2": "generated/mix12"}
+ROLES_OF = {"target": "generated/motion12", "target2": "generated/mix12"}
 POOL = "generated/texmot12"  # of the pre-training
 MOMENTUM = 0.99  # of the encoder of keys: the usual 0.999 is too slow for short trainings
 RATE = 4e-3  # of learning
@@ -43,18 +44,18 @@ class Scale:
 
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
-    labelled: training clips of the target. student_epochs: from random weights, under teachers.
+    pretrain_steps: of every pre-training, on few videos or on many. labelled: training clips of the
+        target. epochs: of teachers and students alike.
     networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
         PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
 
     subsets: tuple[int, int, int, int]
-    pretrain_epochs: int
+    pretrain_steps: int
     labelled: int
     test: int
     epochs: int
-    student_epochs: int
     networks: dict[str, dict[str, Option]]
     regimes: tuple[tuple[int, ...], tuple[int, ...]]
     frames: int = 4
@@ -83,10 +84,9 @@ _WIDE: dict[str, dict[str, Option]] = {
 SCALES = {
     "smoke": Scale(
         (16, 24, 32, 40),
-        1,
+        2,
         24,
         24,
-        1,
         1,
         _TINY,
         ((12, 24), (16, 32)),
@@ -97,21 +97,19 @@ SCALES = {
         batch=8,
     ),
     "laptop": Scale(
-        (200, 400, 600, 1000),
-        8,
+        (100, 200, 400, 800),
+        600,
         120,
         1000,
-        16,
-        24,
+        40,
         _SMALL,
-        ((60, 120, 240), (200, 400, 1000)),
+        ((60, 120, 240), (100, 400, 800)),
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
-        40,
+        12_500,
         1_200,
         6_000,
-        40,
         60,
         _WIDE,
         ((300, 600, 1_200, 2_400), (2_000, 6_000, 10_000, 20_000)),
@@ -169,8 +167,9 @@ class Runs:
             labels=False,
             **clips,
         )
-        rate = RATES.get(of.task, RATE)
-        recipe = self._recipe(scale.pretrain_epochs, scale.pretrain_batch, rate=rate)
+        rate, batch = RATES.get(of.task, RATE), scale.pretrain_batch
+        epochs = max(1, round(scale.pretrain_steps / batches_per_epoch(of.videos, batch)))
+        recipe = self._recipe(epochs, batch, rate)
         method = MethodSpec(TASKS[of.task], options=options)
         return RunSpec(data, self.model(of.network), recipe, method, seed=seed)
 
@@ -214,22 +213,16 @@ class Runs:
     def direct(
         self, network: str, seed: int, *, role: str = "target", clips: int | None = None
     ) -> RunSpec:
-        """A network on labels alone, from random weights, for as long as a student."""
-        recipe = self._recipe(self.scale.student_epochs, self.scale.batch)
+        """A network on labels alone, from random weights."""
+        recipe = self._recipe(self.scale.epochs, self.scale.batch)
         return RunSpec(self.labelled(role, seed, clips), self.model(network), recipe, seed=seed)
 
     def tuned(
         self, of: Pretraining, seed: int, *, role: str = "target", clips: int | None = None
     ) -> RunSpec:
         """A pre-trained network, fine-tuned whole on labels."""
-        recipe = self._recipe(self.scale.epochs, self.scale.batch)
         spec = self.direct(of.network, seed, role=role, clips=clips)
-        return replace(spec, recipe=recipe, start=Start(self.pretraining(of), "backbone"))
-
-    def scratch(self, network: str, seed: int) -> RunSpec:
-        """A network from random weights, for as long as the fine-tuning takes."""
-        recipe = self._recipe(self.scale.epochs, self.scale.batch)
-        return replace(self.direct(network, seed), recipe=recipe)
+        return replace(spec, start=Start(self.pretraining(of), "backbone"))
 
     def student(
         self,
@@ -336,8 +329,7 @@ def ensembles(runs: Runs, seeds: tuple[int, ...]) -> Made:
     first, second = (runs.default(network, "RSPNet") for network in NETWORKS)
     under = partial(runs.student, SHUFFLENET)
     makers = {
-        "ShuffleNet from scratch": lambda s: runs.scratch(SHUFFLENET, s),
-        "R21D from scratch": lambda s: runs.scratch(R21D, s),
+        "R21D, labels alone": lambda s: runs.direct(R21D, s),
         "teacher ShuffleNet": lambda s: runs.tuned(first, s),
         "teacher R21D": lambda s: runs.tuned(second, s),
         "student, labels alone": lambda s: runs.direct(SHUFFLENET, s),

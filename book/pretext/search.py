@@ -1,13 +1,16 @@
 """What was tried for the testbed of the pretext chapter: `python -m book.pretext.search`.
 
-Each candidate is a row of three seeds whose clips no reported run has, on one testbed: how many
-labelled clips, how long, and which task of the generator. Fine-tuning after RSPNet against the same
-network from scratch, and KD against labels alone, decided between them.
+Each candidate is a row of three seeds whose clips no reported run has, on one testbed: of which
+task the labelled clips are, and of which the videos without labels; how large frames are, how many
+clips have labels, how long is trained. Fine-tuning after RSPNet against the same network from
+scratch, and KD against labels alone, decided between them.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
-from book.pretext.runs import NETWORKS, SHUFFLENET, Pretraining, Runs
+from book.pretext.measured import ALONE
+from book.pretext.runs import NETWORKS, R21D, SHUFFLENET, Pretraining, Runs
 from kdlib.runs.spec import RunSpec
 from kdlib.study.search import BASELINE, SEEDS, Candidates, keep, search
 from kdlib.study.setting import Setting
@@ -15,68 +18,92 @@ from kdlib.study.setting import Setting
 
 @dataclass(frozen=True)
 class Testbed:
-    """A target, and what differs from the laptop's setting.
+    """A testbed: the task with labels, the one without, and what differs from the laptop's scale.
 
-    clips: labelled. epochs: of a fine-tuning and of a student. videos: of the pre-training.
+    steps: of the pre-training. rates: of learning, of the pre-training and of all others.
     """
 
-    task: str = "texmot12"
-    clips: int = 120
-    epochs: tuple[int, int] = (16, 24)
-    videos: int = 600
+    task: str = "motion12"
+    pool: str = "texmot12"
+    size: int = 24
+    labelled: int = 120
+    epochs: int = 48
+    steps: int = 800
+    videos: int = 800
 
 
 TESTBEDS = {
-    "texmot12, 120 clips": Testbed(),
-    "texmot12, 240 clips": Testbed(clips=240),
-    "mix12, 120 clips": Testbed("mix12"),
-    "mix12, 240 clips": Testbed("mix12", 240),
+    "motion12 after texmot12, 24 px": Testbed(),
+    "motion12 after texmot12, 24 px, short": Testbed(epochs=40, steps=600),
+    "motion12 after texmot12, 20 px, short": Testbed(size=20, epochs=40, steps=600),
+    "motion12 after texmot12, 24 px, 60 clips": Testbed(labelled=60),
+    "motion12 after motion12, 24 px": Testbed(pool="motion12"),
+    "motion12 after texmot12, 24 px, a quarter": Testbed(epochs=16, steps=200),
+    "texmot12 after texmot12, 24 px": Testbed("texmot12"),
+    "mix12 after texmot12, 24 px": Testbed("mix12"),
 }
 # Of the loss of several teachers, on the first testbed.
 CONSTANTS = {
     "T = 1": {"temperature": 1.0},
     "T = 2": {"temperature": 2.0},
-    "T = 4": {"temperature": 4.0},
     "T = 2, CE .1": {"temperature": 2.0, "label_weight": 0.1},
 }
 
 
-def candidates(runs: Runs) -> Candidates:
+def candidates(setting: Setting) -> Candidates:
     """All rows: all testbeds, then the constants of the loss."""
     found: Candidates = {}
     for name, testbed in TESTBEDS.items():
+        runs = _runs(setting, testbed)
         both = [Pretraining(network, "RSPNet", testbed.videos) for network in NETWORKS]
         makers = {
-            BASELINE: lambda s: runs.direct(SHUFFLENET, s),
-            "ShuffleNet from scratch, as long as its fine-tuning": lambda s: runs.scratch(
-                SHUFFLENET, s
-            ),
-            "teacher ShuffleNet": lambda s, of=both[0]: runs.tuned(of, s),
-            "teacher R21D": lambda s, of=both[1]: runs.tuned(of, s),
-            "KD of R21D": lambda s, of=both[1:]: runs.student(SHUFFLENET, of, s),
-            "KD of both": lambda s, of=both: runs.student(SHUFFLENET, of, s),
+            BASELINE: partial(runs.direct, SHUFFLENET),
+            ALONE[R21D][0]: partial(runs.direct, R21D),
+            "teacher ShuffleNet": partial(runs.tuned, both[0]),
+            "teacher R21D": partial(runs.tuned, both[1]),
+            "KD of R21D": partial(runs.student, SHUFFLENET, both[1:]),
+            "KD of both": partial(runs.student, SHUFFLENET, both),
         }
+        if name == next(iter(TESTBEDS)):
+            makers |= {
+                f"KD of both, {label}": partial(runs.student, SHUFFLENET, both, **options)
+                for label, options in CONSTANTS.items()
+            }
         for label, make in makers.items():
             found[name, label] = tuple(_on(make(seed), testbed) for seed in SEEDS)
-    name, testbed = next(iter(TESTBEDS.items()))
-    both = [Pretraining(network, "RSPNet", testbed.videos) for network in NETWORKS]
-    for label, options in CONSTANTS.items():
-        made = (runs.student(SHUFFLENET, both, seed, **options) for seed in SEEDS)
-        found[name, f"KD of both, {label}"] = tuple(_on(spec, testbed) for spec in made)
     return found
 
 
+def _runs(setting: Setting, testbed: Testbed) -> Runs:
+    """The runs at the scale of a testbed."""
+    runs = Runs(setting)
+    runs.scale = replace(
+        runs.scale,
+        size=testbed.size,
+        labelled=testbed.labelled,
+        epochs=testbed.epochs,
+        pretrain_steps=testbed.steps,
+    )
+    return runs
+
+
 def _on(spec: RunSpec, testbed: Testbed) -> RunSpec:
-    """A run on a testbed, and what it needs of labelled runs likewise."""
-    data = replace(spec.data, name=f"generated/{testbed.task}", train=testbed.clips, test=600)
+    """A run on the tasks of a testbed, and what it needs likewise."""
+    name = testbed.task if spec.data.labels else testbed.pool
     teachers = tuple(_on(teacher, testbed) for teacher in spec.method.teachers)
-    return replace(spec, data=data, method=replace(spec.method, teachers=teachers))
+    start = spec.start and replace(spec.start, run=_on(spec.start.run, testbed))
+    return replace(
+        spec,
+        data=replace(spec.data, name=f"generated/{name}"),
+        method=replace(spec.method, teachers=teachers),
+        start=start,
+    )
 
 
 def main() -> None:
     """Train what is missing and keep the table."""
     setting = Setting()
-    print(f"kept in {keep('pretext', search(candidates(Runs(setting)), setting))}")
+    print(f"kept in {keep('pretext', search(candidates(setting), setting))}")
 
 
 if __name__ == "__main__":

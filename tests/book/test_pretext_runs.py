@@ -62,8 +62,16 @@ def test_subsets_grow_and_nothing_else_differs(made):
             used = [found[role, subset, who][0] for subset in ("10k", "30k", "50k", "100k")]
             counts = [spec.start.run.data.train for spec in used]
             assert counts == sorted(set(counts))
+            epochs = [spec.start.run.recipe.epochs for spec in used]
+            steps = [n // 32 * each for n, each in zip(counts, epochs, strict=True)]
+            assert max(steps) < 1.1 * min(steps)
             alike = {
-                replace(spec.start.run, data=replace(spec.start.run.data, train=1)) for spec in used
+                replace(
+                    spec.start.run,
+                    data=replace(spec.start.run.data, train=1),
+                    recipe=replace(spec.start.run.recipe, epochs=2),
+                )
+                for spec in used
             }
             assert len(alike) == 1
             assert len({replace(spec, start=None) for spec in used}) == 1
@@ -87,20 +95,12 @@ def test_difficulties_are_those_of_the_method(made):
             assert {method.name for method in methods} == {TASKS[task]}
 
 
-def test_students_and_labels_alone_are_compared_at_equal_length(made):
+def test_all_are_trained_as_long_and_pre_training_is_all_that_a_teacher_has_more(made):
     found = runs.ensembles(made, SEEDS)
-    recipes = {
-        specs[0].recipe
-        for (label,), specs in found.items()
-        if label not in {f"{network} from scratch" for network in NETWORKS}
-        and not label.startswith("teacher")
-    }
-    assert len(recipes) == 1
+    assert len({spec.recipe for specs in found.values() for spec in specs}) == 1
     for network in NETWORKS:
-        (scratch, *_), (tuned, *_) = (
-            found[label,] for label in (f"{network} from scratch", f"teacher {network}")
-        )
-        assert replace(tuned, start=None) == scratch
+        (alone, *_), (tuned, *_) = found[measured.ALONE[network]], found[f"teacher {network}",]
+        assert replace(tuned, start=None) == alone
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "gpu"])
