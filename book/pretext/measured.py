@@ -1,18 +1,20 @@
 """The tables of the pretext chapter that are made of runs: ours beside what was printed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 
 from book.pretext.printed import numbers, published
+from book.pretext.runs import SCALES
 from kdlib.clips.batches import ordered_batches
 from kdlib.runs.build import clip_source
 from kdlib.runs.store import RunRecord
 from kdlib.study import tables
 from kdlib.study.chapter import Records
-from kdlib.study.setting import Setting
+from kdlib.study.setting import Setting, scale_of
 
 # The printed targets, by the role that stands for each.
 TARGETS = {"target": "UCF101", "target2": "HMDB51"}
@@ -106,11 +108,13 @@ def task_table(records: Records, setting: Setting) -> pd.DataFrame:
 def answers(
     record: RunRecord, setting: Setting, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A pre-trained network's questions on its held-out clips: scene, answered, chance, each (N,).
+    """A pre-trained network's questions on held-out clips: scene, answered, chance, each (N,).
 
+    They are the clips that its training is watched by, and more of other scenes.
     seed: of what is drawn, such as turns.
     """
-    data = record.spec.data
+    asked = scale_of("pretext", SCALES, setting).asked
+    data = replace(record.spec.data, validation=asked)
     videos = setting.datasets.load(data)["validation"]
     source, method = clip_source(videos, data, "validation"), record.method().eval()
     scenes, answered, chances = [], [], []

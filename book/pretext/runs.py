@@ -46,7 +46,8 @@ class Scale:
         next; the third is the usual one, the second that of Table 3, as in the paper.
     pretrain_steps: of every pre-training, on few videos or on many. labelled: training clips of the
         target. epochs: of teachers and students alike.
-    networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
+    held_out: clips that a pre-training is watched by. asked: clips, these among them, of which it is
+        judged. networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
         PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
@@ -61,7 +62,8 @@ class Scale:
     frames: int = 4
     size: int = 24
     length: int = 32
-    held_out: int = 192
+    held_out: int = 24
+    asked: int = 768
     hidden: int = 64
     decoder: int = 64
     queue: int = 256
@@ -90,7 +92,7 @@ SCALES = {
         1,
         _TINY,
         ((12, 24), (16, 32)),
-        held_out=48,
+        asked=48,
         hidden=8,
         queue=32,
         pretrain_batch=16,
