@@ -44,11 +44,12 @@ class Scale:
 
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
-    pretrain_steps: of every pre-training, on few videos or on many. labelled: training clips of the
-        target. epochs: of teachers and students alike.
-    held_out: clips that a pre-training is watched by. asked: clips, these among them, of which it is
-        judged. networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
-        PRP's branches. queue: of RSPNet, TDL.
+    pretrain_steps: of every pre-training, on few videos or on many.
+    labelled: training clips of the target. epochs: of teachers and students alike.
+    networks: options of the small siblings.
+    held_out: clips that a pre-training is watched by. asked: clips, these among them, of which it
+        is judged.
+    hidden: of CVRL's projection. decoder: channels of PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
 
