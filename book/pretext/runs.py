@@ -30,7 +30,8 @@ DIFFICULTIES = {
 }
 PRETRAINING = 60_000  # the seed of its clips, which no other run has
 LABEL_NOISE = 0.1  # the share of the generated labels that is drawn at random
-ROLES_OF = {"target": "generated/motion12", "target2": "generated/mix12"}
+TARGET = "generated/motion12"
+ROLES_OF = {"target": "source", "target2": "shifted"}  # the domain of the clips that stand for each
 POOL = "generated/texmot12"  # of the pre-training
 MOMENTUM = 0.99  # of the encoder of keys: the usual 0.999 is too slow for short trainings
 RATE = 4e-3  # of learning
@@ -101,16 +102,16 @@ SCALES = {
     ),
     "laptop": Scale(
         (100, 200, 400, 800),
-        600,
+        800,
         120,
         1000,
-        40,
+        48,
         _SMALL,
-        ((60, 120, 240), (100, 400, 800)),
+        ((60, 120, 240), (100, 800)),
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
-        12_500,
+        16_000,
         1_200,
         6_000,
         60,
@@ -204,8 +205,9 @@ class Runs:
         if real:
             return DataSpec(real, frames=scale.frames, size=scale.size)
         return DataSpec(
-            ROLES_OF[role],
+            TARGET,
             seed=seed,
+            domain=ROLES_OF[role],
             train=clips or scale.labelled,
             test=scale.test,
             frames=scale.frames,

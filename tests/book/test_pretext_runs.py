@@ -82,7 +82,7 @@ def test_rows_of_one_target_have_the_same_clips(made):
         for seed in SEEDS:
             by_task = {}
             for spec in (s for specs in found.values() for s in specs if s.seed == seed):
-                by_task.setdefault(spec.data.name, set()).add(spec.data)
+                by_task.setdefault(spec.data.domain, set()).add(spec.data)
             assert all(len(clips) == 1 for clips in by_task.values())
 
 
