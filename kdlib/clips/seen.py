@@ -30,8 +30,12 @@ def flow_clips(flow: Tensor, *, magnitude: bool) -> Tensor:
     many as frames. magnitude: the length of the two as third channel, 0 to the root of 2; D3D's
     supplement speaks of three channels and does not say what the third is.
     """
-    shown = flow.clamp(-MOST, MOST) / MOST
-    shown = torch.cat([shown, shown[:, -1:]], 1).transpose(1, 2)
+    return channels_of(flow.clamp(-MOST, MOST) / MOST, magnitude=magnitude)
+
+
+def channels_of(flow: Tensor, *, magnitude: bool) -> Tensor:
+    """Flow (B, T - 1, 2, H, W) as a map (B, 2, T, H, W), the last one twice; 3 with its length."""
+    shown = torch.cat([flow, flow[:, -1:]], 1).transpose(1, 2)
     if magnitude:
         shown = torch.cat([shown, shown.square().sum(1, keepdim=True).sqrt()], 1)
     return shown
