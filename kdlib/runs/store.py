@@ -172,6 +172,11 @@ def modules(spec: RunSpec) -> list[str]:
     return [
         "kdlib.runs.execute",
         "kdlib.data.generated.store" if spec.data.generated else "kdlib.data.real",
+        *(
+            ["kdlib.data.flow_cache"]
+            if "flow" in spec.data.known and not spec.data.generated
+            else []
+        ),
         f"kdlib.models.{spec.model.name}",
         f"kdlib.tasks.{spec.data.asked}",
         *map(methods.module_name, spec.method.names),
