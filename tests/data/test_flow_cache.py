@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -5,22 +6,38 @@ import pytest
 import torch
 
 from benchmarks.flow import translation
+from kdlib import methods, models
 from kdlib.analysis.flow import end_point_error
 from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.batches import ClipSource, training_batches
 from kdlib.clips.sampling import Sampling
 from kdlib.data import flow_cache as module
+from kdlib.data import manifest as manifests
 from kdlib.data.cache import How, Source, frame_cache
 from kdlib.data.flow_cache import with_flow
 from kdlib.data.tvl1 import tvl1
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
+from kdlib.runs.build import clip_source
 from kdlib.runs.datasets import Datasets, stored_side
 from kdlib.runs.rehearsal import rehearse
 from kdlib.runs.spec import DataSpec, ModelSpec, RunSpec
+from kdlib.training.evaluate import judged
+from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 
 HOW = How(height=32, width=40)
+MANIFEST = """\
+name: waves
+title: Waves that move
+homepage: https://example.org
+terms: Mine.
+obtain: Make them.
+classes: [left, right]
+layout: {kind: folders}
+splits: {all: {train: 8, test: 4}}
+"""
+SMALL = {"width": 8, "blocks": 1, "strides": "small", "norm_momentum": 0.1, "sees": "flow"}
 
 
 @pytest.fixture
@@ -140,6 +157,30 @@ def test_a_batch_has_the_flow_of_its_view(parts):
     assert seen == {True, False}
 
 
+def test_a_network_is_trained_on_the_flow_of_ones_own_videos(tmp_path, write_video, monkeypatch):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/waves.yaml").write_text(MANIFEST)
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
+    for number in range(12):
+        frames = translation(number, 2, size=24, frames=5)[0]
+        name = f"{'train' if number < 8 else 'test'}/{('left', 'right')[number % 2]}/{number}.mp4"
+        write_video(tmp_path / "data/waves" / name, frames)
+    data = DataSpec("waves", frames=4, size=16, sampling="dense", known=("flow",))
+    recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=4)
+    assert rehearse(RunSpec(data, ModelSpec("s3dg", SMALL), recipe)).step.macs > 0
+    datasets = Datasets(tmp_path / "cache", tmp_path / "data")
+    videos = datasets.load(data)
+    assert datasets.load(dataclasses.replace(data, known=()))["train"].flow is None
+    method = methods.build("supervised", models.build("s3dg", 2, **SMALL), [])
+    source = clip_source(videos["train"], data, "train")
+    assert fit(method, source, recipe, seed=0).epochs[0]["samples"] == 4
+    assert 0 <= judged(method, clip_source(videos["test"], data, "test"))["score"] <= 1
+    too_long = clip_source(videos["test"], dataclasses.replace(data, frames=8), "test")
+    with pytest.raises(UserError, match="of videos that have as many"):
+        judged(method, too_long)
+
+
+@pytest.mark.slow
 @pytest.mark.real
 def test_jhmdb21_knows_its_flow(real, tmp_path):
     """Of a few clips: neighbouring frames, warped by it, are nearer to each other than before."""
@@ -148,8 +189,7 @@ def test_jhmdb21_knows_its_flow(real, tmp_path):
         known=("flow",),
     )  # fmt: skip
     recipe = Recipe(epochs=1, learning_rate=1e-3)
-    small = {"width": 8, "blocks": 1, "strides": "small", "sees": "flow"}
-    rehearse(RunSpec(data, ModelSpec("s3dg", small), recipe))
+    rehearse(RunSpec(data, ModelSpec("s3dg", SMALL), recipe))
     videos = Datasets(tmp_path, real).load(data)["train"]
     side = stored_side(56, "videos")
     assert videos.flow.shape[1:] == (2, side, side)
