@@ -6,7 +6,6 @@ scikit-image's and OpenCV's are held beside it in benchmarks/flow.py.
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from benchmarks.flow import boundary, translation
 from kdlib.analysis.flow import end_point_error
@@ -93,13 +92,6 @@ def test_what_is_no_clip_is_refused():
     for wrong in (torch.full((2, 8, 8, 3), torch.nan), torch.zeros(8, 8, 3, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="frames must be uint8"):
             tvl1(wrong)
-
-
-def test_the_median_is_that_of_nine():
-    images = torch.randn(3, 7, 9, generator=torch.Generator().manual_seed(0))
-    padded = F.pad(images[:, None], (1, 1, 1, 1), mode="replicate")
-    nine = F.unfold(padded, 3).unflatten(2, (7, 9))
-    assert torch.equal(module._median(images), nine.median(1).values)
 
 
 def test_derivatives_are_exact_for_polynomials_of_fourth_degree():
