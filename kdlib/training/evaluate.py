@@ -54,10 +54,10 @@ def judged(method: Method, source: ClipSource, *, device: str = "cpu") -> dict[s
     return method.task.judge(outputs.values, outputs.truth)
 
 
-def judged_together(
+def predict_together(
     methods: Sequence[Method], source: ClipSource, *, device: str = "cpu"
-) -> dict[str, Any]:
-    """What the task says of several classifiers' mean probabilities on a split.
+) -> Outputs:
+    """The outputs of several classifiers as one: the logarithms of their mean probabilities.
 
     Of a network of pixels and one of flow, both known to the source, these are the two streams of
     Simonyan and Zisserman (2014), averaged. UserError for a method that predicts nothing.
@@ -68,7 +68,7 @@ def judged_together(
         raise UserError("methods: one or more, of which each predicts classes")
     probabilities = torch.stack([one.values.softmax(-1) for one in outputs]).mean(0)
     # A judge takes logits; the softmax of these gives the probabilities back.
-    return methods[0].task.judge(probabilities.log(), outputs[0].truth)
+    return Outputs(probabilities.log(), outputs[0].truth)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from kdlib.methods import build
 from kdlib.models.base import CHANNELS
 from kdlib.runs.rehearsal import rehearse
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
-from kdlib.training.evaluate import judged_together
+from kdlib.training.evaluate import predict_together
 from kdlib.training.recipe import Recipe
 
 SMALL = {"width": 8, "blocks": 1, "strides": "small", "norm_momentum": 0.1}
@@ -161,7 +161,11 @@ def test_two_streams_are_the_mean_of_their_probabilities(tiny, source):
     for method, said in ((one, [0.55, 0.44, 0.01]), (two, [0.1, 0.45, 0.45])):
         logits = torch.tensor(said).log() + 3
         method.predict = lambda batch, logits=logits: logits.expand(len(batch.clips), 3)
-    assert judged_together([one, two], source)["per_class"] == [0.0, 1.0, 0.0]
-    assert judged_together([one], source)["per_class"] == [1.0, 0.0, 0.0]
+    for methods, said in (([one], 0), ([one, two], 1)):
+        outputs = predict_together(methods, source)
+        assert (outputs.values.argmax(-1) == said).all()
+        torch.testing.assert_close(outputs.values.exp().sum(-1), torch.ones(len(outputs.values), 1))
+        judged = one.task.judge(outputs.values, outputs.truth)["per_class"]
+        assert judged == [float(k == said) for k in range(3)]
     with pytest.raises(UserError, match="predicts classes"):
-        judged_together([one, build("rotnet", tiny(), [])], source)
+        predict_together([one, build("rotnet", tiny(), [])], source)
