@@ -55,7 +55,7 @@ def flow_pictures(records: Records, setting: Setting) -> Figure:
         len(shown), len(chosen), width=1.05 * len(chosen) + 0.9, height=1.05 * len(shown) + 0.4
     )
     labels = first.traces["labels"][chosen]
-    names = [first.result["classes"][label].replace(" ", "\n", 1) for label in labels]
+    names = [first.result["classes"][label].replace(" ", "\n") for label in labels]
     for row, (line, (name, images)) in enumerate(zip(axes, shown.items(), strict=True)):
         for axis, image, title in zip(line, images, names, strict=True):
             picture(axis, image, "" if row else title)

@@ -18,9 +18,10 @@ _FREQUENCY = 0.4  # radians a pixel, of the stripes
 
 
 def moving(*motions: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By motion, a clip without noise: uint8 (T, H, W, 3), and its flow (T - 1, 2, H, W)."""
+    """By motion, a clip of one thing, without noise: uint8 (T, H, W, 3), and its flow (T - 1, 2, H, W)."""
     names = class_names("motion12")
-    spec = GeneratedSpec("motion12", seed=3, frames=FRAMES, size=SIZE, noise=0.0, occlusion=0.0)
+    alone = {"noise": 0.0, "occlusion": 0.0, "distractor": 0.0}
+    spec = GeneratedSpec("motion12", seed=3, frames=FRAMES, size=SIZE, **alone)
     found = render(spec, "pool", np.array([names.index(name) for name in motions]), truth=True)
     assert found.flow is not None
     return {
@@ -127,7 +128,7 @@ def hidden(features: np.ndarray, units: int, seed: int = 1) -> np.ndarray:
     return np.maximum(flat @ weights + draw.normal(size=units), 0)
 
 
-def probe_error(features: np.ndarray, flow: np.ndarray, ridge: float = 3.0) -> float:
+def probe_error(features: np.ndarray, flow: np.ndarray, ridge: float = 300.0) -> float:
     """The mean end-point error of a linear probe of features (N, D) on the second half of them."""
     half = len(features) // 2
     mean, scale = features[:half].mean(0), features[:half].std(0) + 1e-6
@@ -137,7 +138,7 @@ def probe_error(features: np.ndarray, flow: np.ndarray, ridge: float = 3.0) -> f
     return float(np.linalg.norm(inputs[half:] @ weights - flow[half:], axis=1).mean())
 
 
-def by_probe(units: Sequence[int] = (0, 100, 1000)) -> pd.DataFrame:
+def by_probe(units: Sequence[int] = (0, 100, 500)) -> pd.DataFrame:
     """The error in pixels of probes of several widths on three kinds of features."""
     pair, flow = patches()
     noisy = flow + np.random.default_rng(2).normal(0, 0.3, flow.shape)
