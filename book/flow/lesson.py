@@ -18,7 +18,7 @@ _FREQUENCY = 0.4  # radians a pixel, of the stripes
 
 
 def moving(*motions: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By motion, a clip of one thing, without noise: uint8 (T, H, W, 3), and its flow (T - 1, 2, H, W)."""
+    """By motion, a clip of one thing without noise: uint8 (T, H, W, 3), flow (T - 1, 2, H, W)."""
     names = class_names("motion12")
     alone = {"noise": 0.0, "occlusion": 0.0, "distractor": 0.0}
     spec = GeneratedSpec("motion12", seed=3, frames=FRAMES, size=SIZE, **alone)
