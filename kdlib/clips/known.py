@@ -27,7 +27,8 @@ def _flow(videos: Videos, index: np.ndarray, frames: np.ndarray, view: View) -> 
         raise UserError("data.known: the flow of these clips is not known")
     if frames.shape[1] < 2 or (np.diff(frames, axis=1) != 1).any():
         raise UserError(
-            "data.known: flow is known between neighbouring frames; sample all of them, two or more"
+            "data.known: flow is known between neighbouring frames; sample all of them, two or "
+            "more, of videos that have as many"
         )
     rows = videos.starts[index][:, None] + frames[:, :-1]
     return view.flow(torch.from_numpy(videos.flow[rows].astype(np.float32)))

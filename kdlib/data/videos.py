@@ -21,8 +21,9 @@ class Videos:
     groups: int64 (N,), videos of one group share a scene; no group stands in two splits.
     classes: the K class names.
     factors: what is known besides of each video, (N, ...) arrays by name.
-    flow: true flow float16 (total frames, 2, H, W), x and y in pixels from each frame to the next
-        of its video; None where it is not known or was not asked for.
+    flow: float16 (total frames, 2, H, W), x and y in pixels from each frame to the next of its
+        video: the true one of generated clips, TV-L1's of real ones; None where it was not asked
+        for.
     """
 
     frames: np.ndarray

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 from kdlib.errors import UserError
 from kdlib.losses.aekd import aekd_loss, aekd_weights
 from kdlib.losses.kd import kd_loss
@@ -51,8 +52,8 @@ class AdaptiveEnsembleDistillation(Method):
     def step(self, batch: Batch, epoch: int) -> StepOutput:
         """The mean over samples of both terms, added."""
         with torch.no_grad():
-            teachers = torch.stack([teacher(batch.clips) for teacher in self.teachers])
-        student = self.student(self.student_view(batch.clips))
+            teachers = torch.stack([teacher(seen_by(teacher, batch)) for teacher in self.teachers])
+        student = self.student(self.student_view(seen_by(self.student, batch)))
         weights = self._weights(student, teachers)
         if self.combine == "logits":
             distillation = kd_loss(student, teachers.mean(0), temperature=self.temperature)

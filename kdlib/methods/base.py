@@ -210,6 +210,13 @@ def check_features(**networks: nn.Module) -> None:
             )
 
 
+def check_pixels(**networks: Any) -> None:
+    """UserError unless each network, by its role, sees pixels."""
+    for role, network in networks.items():
+        if network.sees != "pixels":
+            raise UserError(f"method: the {role} sees {network.sees}, and this is made of pixels")
+
+
 def check_equal(what: str, student: nn.Module, teacher: nn.Module) -> None:
     """UserError unless both have as many `what` ("classes", "channels")."""
     ours, theirs = getattr(student, what), getattr(teacher, what)

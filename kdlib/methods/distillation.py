@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 from kdlib.methods.base import (
     Method,
     StepOutput,
@@ -59,8 +60,8 @@ def together(batches: Sequence[Seen]) -> Seen:
 class Distillation(Method):
     """The mean over samples of  label_weight * loss on the label + weight * distillation.
 
-    Subclasses implement `distillation`. Student and teacher see the same clips, and have the same
-    classes.
+    Subclasses implement `distillation`. Student and teacher see the same clips, or their flow, and
+    have the same classes.
     """
 
     label_weight: Weight = 0.1
@@ -78,9 +79,9 @@ class Distillation(Method):
     def see(self, batch: Batch, epoch: int) -> Seen:
         """A batch through both networks, epochs counted from 0."""
         with torch.no_grad():
-            teacher_map = self.teacher.features(batch.clips)
+            teacher_map = self.teacher.features(seen_by(self.teacher, batch))
             teacher_logits = self.teacher.head(teacher_map)
-        student_map = self.student.features(self.student_view(batch.clips))
+        student_map = self.student.features(self.student_view(seen_by(self.student, batch)))
         return Seen(
             pooled(student_map),
             self.student.head(student_map),

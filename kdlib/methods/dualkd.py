@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 from kdlib.losses.kd import kd_loss
 from kdlib.losses.sinkhorn import sinkhorn_loss
 from kdlib.methods.base import Epoch, Temperature, Weight
@@ -54,7 +55,8 @@ class DualDistillation(Distillation):
         if not epoch:
             return seen
         with torch.no_grad():
-            return seen._replace(previous_logits=self.previous(self.student_view(batch.clips)))
+            view = self.student_view(seen_by(self.student, batch))
+            return seen._replace(previous_logits=self.previous(view))
 
     def distillation(self, seen: Seen) -> Tensor:
         """KD and transport of each sample."""

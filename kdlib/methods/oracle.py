@@ -36,7 +36,7 @@ class Oracle(Method):
         """The mean of both terms, added."""
         if "posterior" not in batch.known:
             raise UserError('data.known: the oracle needs the "posterior" of each clip; add it')
-        logits = self.student(batch.clips)
+        logits = self.task.answer(self.student, batch)
         cross_entropy = self.label_weight * self.task.loss(logits, batch).mean()
         distillation = self.weight * _divergence(batch.known["posterior"], logits).mean()
         parts = {"cross_entropy": cross_entropy.detach(), "distillation": distillation.detach()}

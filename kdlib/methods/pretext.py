@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
 from kdlib.errors import UserError
-from kdlib.methods.base import Method, check_features
+from kdlib.methods.base import Method, check_features, check_pixels
 
 
 class Pretext(Method):
@@ -24,6 +24,7 @@ class Pretext(Method):
         if teachers:
             raise UserError(f"method.teachers: a pretext task takes none, got {len(teachers)}")
         check_features(student=student)
+        check_pixels(student=student)
         super().__init__(student, **options)
 
     def predict(self, batch: Batch) -> None:

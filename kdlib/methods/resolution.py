@@ -24,6 +24,7 @@ from kdlib.methods.base import (
     Weight,
     check_equal,
     check_features,
+    check_pixels,
     only_teacher,
     pooled,
 )
@@ -53,6 +54,7 @@ class ResolutionDistillation(Method):
 
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         check_features(student=student, teacher=only_teacher(teachers))
+        check_pixels(student=student, teacher=teachers[0])
         super().__init__(student, teachers, **{**_constants(**options), **options})
         check_equal("channels" if self.target == "feature" else "classes", student, teachers[0])
         self.teacher_mode = "train" if self.teacher_batchnorm == "batch" else "eval"

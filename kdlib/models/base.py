@@ -1,7 +1,7 @@
 """The shape every video model takes: a backbone that makes a map, and a head on it."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from kdlib.models.stages import stage_maps
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Sees = Literal["pixels", "flow", "flow and magnitude"]
+
+CHANNELS: dict[Sees, int] = {"pixels": 3, "flow": 2, "flow and magnitude": 3}
 
 
 class ClassificationHead(nn.Module):
@@ -55,6 +58,8 @@ class VideoModel(nn.Module):
     channels: channels of that map.
     classes: K, the number of logits of its head, which classifies until a task gives another
         (`kdlib.tasks.equip`). dropout, fc_std: of that head.
+    sees: what it looks at, and so what its clips are (`kdlib.clips.seen`): the pixels, or the flow,
+        and then "(B, 3, T, H, W)" below is (B, 2, T, H, W) without the magnitude.
     task: the task that the head is for.
     """
 
@@ -65,9 +70,11 @@ class VideoModel(nn.Module):
         classes: int,
         dropout: float = 0.0,
         fc_std: float | None = None,
+        sees: Sees = "pixels",
     ) -> None:
         super().__init__()
         self.channels, self.classes, self.task = channels, classes, "classification"
+        self.sees: Sees = sees
         self.backbone = backbone
         self.head: nn.Module = ClassificationHead(channels, classes, dropout, fc_std)
 

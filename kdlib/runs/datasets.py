@@ -29,6 +29,8 @@ class Datasets:
             counts = {split: getattr(data, split) for split in SPLITS}
             return {s: self._generated(data, s, count) for s, count in counts.items() if count}
         from kdlib.data import real  # what a run does not read, its key does not depend on
+        from kdlib.data.cache import How
+        from kdlib.data.flow_cache import with_flow
 
         manifest = load(data.name)
         side = stored_side(data.size, manifest.media)
@@ -41,7 +43,10 @@ class Datasets:
             width=side,
             jobs=self.jobs,
         )
-        return {p: videos.balanced(getattr(data, p), data.seed) for p, videos in parts.items()}
+        parts = {p: videos.balanced(getattr(data, p), data.seed) for p, videos in parts.items()}
+        if "flow" not in data.known:
+            return parts
+        return with_flow(How(side, side, manifest.frames).folder(self.cache, data.name), parts)
 
     def key(self, name: str, split: str | None = None) -> str:
         """What the bytes of a data set depend on beside the DataSpec: its files and their parts."""

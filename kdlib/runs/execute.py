@@ -18,7 +18,7 @@ from kdlib.clips.batches import ClipSource
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
-from kdlib.models.base import VideoModel
+from kdlib.models.base import CHANNELS, VideoModel
 from kdlib.models.cost import parameters
 from kdlib.runs.build import clip_source, method_of, model_of
 from kdlib.runs.rehearsal import rehearse
@@ -73,7 +73,7 @@ def execute(
         "classes": list(videos["train"].classes),
         "videos": {name: len(split) for name, split in videos.items()},
         "chosen_epoch": history.best_epoch,
-        "input": [3, *sizes(method, spec)],
+        "input": [CHANNELS[student.sees], *sizes(method, spec)],
         "cycle": method.cycle,
         **judged,
         "cost": {

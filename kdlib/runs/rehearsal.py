@@ -220,16 +220,31 @@ def _labels(data: DataSpec, size: int) -> Tensor:
 
 
 def _check_data(data: DataSpec) -> None:
-    own = manifest.load(data.name).task.replace("-", "_")
+    described = manifest.load(data.name)
+    own = described.task.replace("-", "_")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
-    if data.known and not data.generated:
-        raise UserError(f"data.known: {data.name} knows no {data.known[0]}; leave it out")
+    if "flow" in data.known and data.frames < 2:
+        raise UserError("data.frames: flow is between frames; take two or more")
+    if not data.generated:
+        _check_known(data, described.media)
     if "posterior" in data.known and own != "classification":
         raise UserError(f"data.known: {data.name} knows no posterior; leave it out")
     for name in tasks.load(data.asked).KNOWN:
         if name not in data.known:
             raise UserError(f"data.known: the task {data.asked} needs {name!r}; add it")
+
+
+def _check_known(data: DataSpec, media: str) -> None:
+    """Of a real set: flow between neighbouring frames of its videos can be computed, no more."""
+    for name in data.known:
+        if name != "flow" or media != "videos":
+            raise UserError(f"data.known: {data.name} knows no {name}; leave it out")
+        if data.sampling != "dense" or data.stride != 1:
+            raise UserError(
+                "data.sampling: flow is known between neighbouring frames; "
+                'take "dense" ones at stride 1'
+            )
 
 
 def _check_start(spec: RunSpec) -> None:

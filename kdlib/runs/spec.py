@@ -41,7 +41,8 @@ class DataSpec:
         training labels is drawn at random, as `GeneratedSpec` says.
     crop: augmentation in training.
     labels: false withholds the labels from the method.
-    known: what else of a clip the method is told. task: what is asked; None is the set's own task.
+    known: what else of a clip the method is told; of real videos "flow" alone, which is computed,
+        between dense frames at stride 1. task: what is asked; None is the set's own task.
     """
 
     name: str

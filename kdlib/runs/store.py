@@ -169,9 +169,12 @@ def run_key(spec: RunSpec, device: str, data_keys: Mapping[str, str]) -> str:
 
 def modules(spec: RunSpec) -> list[str]:
     """The modules that a run begins with, by name; with what they import, they are its code."""
+    data = ["kdlib.data.generated.store"] if spec.data.generated else ["kdlib.data.real"]
+    if "flow" in spec.data.known and not spec.data.generated:
+        data.append("kdlib.data.flow_cache")
     return [
         "kdlib.runs.execute",
-        "kdlib.data.generated.store" if spec.data.generated else "kdlib.data.real",
+        *data,
         f"kdlib.models.{spec.model.name}",
         f"kdlib.tasks.{spec.data.asked}",
         *map(methods.module_name, spec.method.names),

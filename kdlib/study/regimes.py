@@ -45,6 +45,7 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
         for name, pair in pairs.items()
     }
     ends = max(abs(cell.estimate) for grid in found.values() for line in grid for cell in line)
+    ends = ends or 1.0  # where nothing differs there is no scale
     for plot, (name, grid) in zip(axes[0], found.items(), strict=True):
         shown = plot.imshow(
             [[cell.estimate for cell in line] for line in grid],

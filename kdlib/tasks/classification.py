@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kdlib.analysis import metrics
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 from kdlib.losses.kd import at_least_float32
 from kdlib.models.base import ClassificationHead
 
@@ -22,7 +23,7 @@ def head(channels: int, classes: int) -> nn.Module:
 
 def answer(model: nn.Module, batch: Batch) -> Tensor:
     """Logits (B, K)."""
-    return model(batch.clips)
+    return model(seen_by(model, batch))
 
 
 def loss(output: Tensor, batch: Batch) -> Tensor:

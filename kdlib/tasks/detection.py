@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from kdlib.analysis.detection import Detections, TrueBoxes, frame_map
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 
 KNOWN: tuple[str, ...] = ("boxes",)
 SCORE = "frame mAP %"
@@ -42,7 +43,7 @@ def head(channels: int, classes: int) -> nn.Module:
 
 def answer(model: Any, batch: Batch) -> Tensor:
     """Logits (B, A, K) of the actors in the known boxes."""
-    features = model.features(batch.clips)
+    features = model.features(seen_by(model, batch))
     scale = features.shape[-1] / batch.clips.shape[-1]
     return model.head(features, batch.known["boxes"] * scale)
 

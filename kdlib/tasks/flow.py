@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kdlib.analysis.flow import end_point_error
 from kdlib.clips.batches import Batch
+from kdlib.clips.seen import seen_by
 
 KNOWN: tuple[str, ...] = ("flow",)
 SCORE = "error removed %"
@@ -37,7 +38,7 @@ def head(channels: int, classes: int) -> nn.Module:
 
 def answer(model: nn.Module, batch: Batch) -> Tensor:
     """The flow (B, T - 1, 2, H, W) in pixels a frame, enlarged to the size of the known flow."""
-    return enlarged(model(batch.clips), batch.known["flow"])
+    return enlarged(model(seen_by(model, batch)), batch.known["flow"])
 
 
 def enlarged(flow: Tensor, like: Tensor) -> Tensor:

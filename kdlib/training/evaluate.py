@@ -1,5 +1,6 @@
 """What a method makes of a split, as at test time, and how its task judges that."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kdlib.clips.batches import ClipSource, ordered_batches
+from kdlib.errors import UserError
 from kdlib.methods.base import Method
 
 
@@ -50,6 +52,23 @@ def judged(method: Method, source: ClipSource, *, device: str = "cpu") -> dict[s
     if outputs is None:
         return {"score": -validation_loss(method, source, device=device)}
     return method.task.judge(outputs.values, outputs.truth)
+
+
+def predict_together(
+    methods: Sequence[Method], source: ClipSource, *, device: str = "cpu"
+) -> Outputs:
+    """The outputs of several classifiers as one: the logarithms of their mean probabilities.
+
+    Of a network of pixels and one of flow, both known to the source, these are the two streams of
+    Simonyan and Zisserman (2014), averaged. UserError for a method that predicts nothing.
+    """
+    found = [predict(method, source, device=device) for method in methods]
+    outputs = [one for one in found if one is not None]
+    if len(outputs) < len(found) or not found:
+        raise UserError("methods: one or more, of which each predicts classes")
+    probabilities = torch.stack([one.values.softmax(-1) for one in outputs]).mean(0)
+    # A judge takes logits; the softmax of these gives the probabilities back.
+    return Outputs(probabilities.log(), outputs[0].truth)
 
 
 @torch.inference_mode()

@@ -121,6 +121,29 @@ def printed(table, cells):
     return make
 
 
+def by_class(draw):
+    """Accuracies of classes, of each training its own."""
+
+    def make(record):
+        right = record.draw("by class", record.label).normal(50, 10, CLASSES)
+        noise = record.draw("by class", (record.label, record.spec.seed)).normal(size=CLASSES)
+        return pd.Series(right + noise)
+
+    return make
+
+
+def together(draw):
+    """Two networks judged as one."""
+    return lambda one, other, setting: MadeUp(one.world, (*one.label, *other.label), one.spec)
+
+
+def caption(draw):
+    """The counts of D3D's Figure 3, which agree with their shares or do not."""
+    improved, degraded = draw.choice([203, 210]), draw.choice([103, 109])
+    rows = {"in all": (400, 100.0), "improved": (improved, 50.8), "degraded": (degraded, 27.3)}
+    return lambda: rows
+
+
 # By its name, what a check counts: where it is found, in one place or several.
 PRINTED = ("book.pretext.printed.numbers", "book.pretext.counted.numbers")
 COUNTED = {
@@ -139,6 +162,23 @@ COUNTED = {
     "three_clips_are_best_in_print": (
         PRINTED,
         printed("table-2", {("T1", "VCOP", "ShuffleNet"): 43.9, ("T1", "VCOP", "R21D"): 57.9}),
+    ),
+    **dict.fromkeys(
+        (
+            "flow_knows_motion",
+            "pixels_know_appearance",
+            "more_classes_improve",
+            "motion_gains_most",
+        ),
+        ("book.flow.classes.by_class", by_class),
+    ),
+    **dict.fromkeys(
+        ("two_streams_beat_either", "one_network_is_as_good_as_two", "together_beats_alone"),
+        ("book.flow.streams.together", together),
+    ),
+    **dict.fromkeys(
+        ("improved_share_is_right", "degraded_share_is_right"),
+        (("book.flow.audit.counted", "book.flow.checks.counted"), caption),
     ),
     "size_is_as_printed": ("book.adaptive.sizes.parameter_counts", counts),
     "slowfast_is_smallest": ("book.adaptive.sizes.parameter_counts", counts),

@@ -9,13 +9,14 @@ from kdlib.models.base import VideoModel, fold_frames, unfold_frames
 MICRO = {
     "c3d": {},
     "r2plus1d": {"width": 8, "stages": 3, "time_stages": 1},
+    "s3dg": {"width": 8, "blocks": 1, "strides": "small"},
     "shufflenet3d": {"width": 24, "stem": 12, "units": 1, "pool": False, "time_stages": 1},
     "slowonly": {},
     "swin3d": {},
     "tsm": {},
     "tsn": {},
 }
-HALVINGS = {"shufflenet3d": 4}  # of height and width; the others have three
+HALVINGS = {"s3dg": 4, "shufflenet3d": 4}  # of height and width; the others have three
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -102,8 +103,11 @@ def apart(spec, report):
         os._exit(0)
     os.waitpid(child, 0)
 
-# What pretext tasks ask of the data.
-pretext = {
+# What those that take no teachers ask of the data.
+alone = {
+    "supervised": {},
+    "oracle": {"known": ("posterior",)},
+    "flow_probe": {"known": ("flow",), "task": "flow"},
     "rotnet": {},
     "vcop": {"sampling": "dense", "others": Others((1, 1), gap=1)},
     "prp": {"sampling": "dense", "frames": 16},
@@ -113,12 +117,12 @@ pretext = {
 }
 apart(teacher, folder / "teacher.json")
 for name in sys.argv[2:]:
-    options = {"resolution": 8} if name == "resolution" else {}
+    options = {"resolution": {"resolution": 8}, "flow_probe": {"stage": "0"}}.get(name, {})
     base = MethodSpec("kd") if name == "adaptive" else None
-    teachers = () if name in ("supervised", "oracle", *pretext) else (teacher,)
+    teachers = () if name in alone else (teacher,)
     method = MethodSpec(name, teachers, options, base)
-    known = replace(data, known=("posterior",) if name == "oracle" else (), **pretext.get(name, {}))
-    apart(RunSpec(known, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
+    asked = replace(data, **alone.get(name, {}))
+    apart(RunSpec(asked, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
 """
 
 
@@ -150,6 +154,19 @@ def test_every_module_that_is_reached_changes_the_hash(make_spec, monkeypatch):
         assert code.code_hash.__wrapped__(roots) != plain, changed
     for orchestrator in code.ORCHESTRATORS:
         assert orchestrator not in reached
+
+
+def test_flow_of_real_videos_is_code_of_the_runs_that_ask_for_it(make_spec):
+    from kdlib.runs.spec import DataSpec
+
+    spec = make_spec()
+    for data, wanted in (
+        (DataSpec("jhmdb21", known=("flow",)), True),
+        (DataSpec("jhmdb21"), False),
+        (DataSpec("generated/motion12", train=1, known=("flow",)), False),
+    ):
+        found = code.reached(modules(replace(spec, data=data)))
+        assert ("kdlib.data.tvl1" in found) == wanted
 
 
 def test_sakd_depends_on_the_code_of_its_base(make_spec):
