@@ -149,7 +149,7 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.heads, self.patch, self.tubelet = width, heads, patch, tubelet
-        self.image = image
+        self.image, self.drop_path = image, drop_path
         self.positions: Literal["axes", "space", "index"] = (
             "space" if image and positions == "axes" else positions
         )

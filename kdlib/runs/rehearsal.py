@@ -236,7 +236,7 @@ def _check_start(spec: RunSpec) -> None:
     if not spec.start:
         return
     run = spec.start.run
-    if run.model != spec.model:
+    if run.model != spec.model and not _fits(spec, run):
         raise UserError(
             f"start: it is a {run.model.name} with other options; "
             "a student takes the weights of its own model only"
@@ -246,6 +246,20 @@ def _check_start(spec: RunSpec) -> None:
         class_count(spec.data),
     ):
         raise UserError('start.part: its head is for other classes; take over the "backbone" alone')
+
+
+def _fits(spec: RunSpec, run: RunSpec) -> bool:
+    """Whether a student takes the backbone of the same model with other options, such as a vit of
+    videos that of images."""
+    if (spec.start and spec.start.part == "all") or run.model.name != spec.model.name:
+        return False
+    with torch.device("meta"):
+        ours, theirs = (model_of(s, class_count(s.data)).backbone for s in (spec, run))
+    try:
+        ours.load_state_dict(theirs.state_dict())
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -112,13 +112,17 @@ pretext = {
     "tdl": {"sampling": "dense", "others": Others((1,), gap=0, again=True)},
 }
 apart(teacher, folder / "teacher.json")
+video = replace(teacher, model=ModelSpec("vit", {"width": 16, "blocks": 1, "patch": 4}))
+apart(video, folder / "video.json")
+masked = {"mask_ratio": 0.5}
+own = {"resolution": {"resolution": 8}, "mae": masked, "mvd": masked}
 for name in sys.argv[2:]:
-    options = {"resolution": 8} if name == "resolution" else {}
+    of = video if name in ("mae", "mvd") else teacher
     base = MethodSpec("kd") if name == "adaptive" else None
-    teachers = () if name in ("supervised", "oracle", *pretext) else (teacher,)
-    method = MethodSpec(name, teachers, options, base)
+    teachers = () if name in ("supervised", "oracle", "mae", *pretext) else (of,)
+    method = MethodSpec(name, teachers, own.get(name, {}), base)
     known = replace(data, known=("posterior",) if name == "oracle" else (), **pretext.get(name, {}))
-    apart(RunSpec(known, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
+    apart(RunSpec(known, of.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
 """
 
 
