@@ -92,35 +92,17 @@ def initialise(module: nn.Module) -> None:
 
 
 class Embedding(nn.Module):
-    """Patches as tokens, each by itself, so that none shows what another one hides.
+    """A linear layer from patches to tokens; with class_token one token goes before all others."""
 
-    convolutional: two convolutions of 3 x 3 and stride 2 inside each frame of a patch come before
-        the linear layer: from linear patches a micro network learns little (see `swin3d`).
-    class_token: whether one more token goes before all others.
-    """
-
-    def __init__(
-        self, width: int, patch: int, tubelet: int, convolutional: bool, class_token: bool
-    ) -> None:
+    def __init__(self, width: int, numbers: int, class_token: bool) -> None:
         super().__init__()
-        self.patch = patch
-        self.stem: nn.Module | None = None
-        numbers = 3 * patch**2
-        if convolutional:
-            numbers = 32 * (-(-patch // 4)) ** 2
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, 16, 3, 2, 1), nn.GELU(), nn.Conv2d(16, 32, 3, 2, 1), nn.GELU()
-            )
-        self.linear = nn.Linear(tubelet * numbers, width)
+        self.linear = nn.Linear(numbers, width)
         self.class_token = nn.Parameter(torch.zeros(width)) if class_token else None
         if self.class_token is not None:
             nn.init.normal_(self.class_token, std=0.02)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Tokens (B, N, C) of patches as `patchify` gives them; the class token is not added."""
-        if self.stem is not None:
-            frames = patches.reshape(-1, self.patch, self.patch, 3).movedim(-1, 1)
-            patches = self.stem(frames).flatten(1).reshape(*patches.shape[:2], -1)
         return self.linear(patches)
 
 
@@ -143,7 +125,6 @@ class VisionTransformer(nn.Module):
         tubelet: int,
         image: bool,
         positions: Positions,
-        convolutional: bool,
         class_token: bool,
         drop_path: float,
     ) -> None:
@@ -153,7 +134,7 @@ class VisionTransformer(nn.Module):
         self.positions: Literal["axes", "space", "index"] = (
             "space" if image and positions == "axes" else positions
         )
-        self.embedding = Embedding(width, patch, tubelet, convolutional, class_token)
+        self.embedding = Embedding(width, 3 * tubelet * patch**2, class_token)
         self.blocks = blocks_of(width, blocks, heads, drop_path)
         initialise(self)
         self.register_load_state_dict_pre_hook(_inflate)
@@ -264,13 +245,8 @@ class NormalisedHead(ClassificationHead):
     """Average pooling, LayerNorm, dropout and a linear layer: K logits of a map."""
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__(channels, classes, dropout)
+        super().__init__(channels, classes, dropout, fc_std=2e-5)  # as good as zero, as released
         self.norm = nn.LayerNorm(channels, EPS)
-        # The released code starts from weights of 2e-5, as good as zero.
-        nn.init.trunc_normal_(self.fc.weight, std=0.02)
-        with torch.no_grad():
-            self.fc.weight.mul_(0.001)
-        nn.init.zeros_(self.fc.bias)
 
     def of_pooled(self, pooled: Tensor) -> Tensor:
         """Logits (B, K) of a pooled map (B, C)."""
@@ -291,7 +267,6 @@ def build(
     tubelet: PositiveInt = 2,
     image: bool = False,
     positions: Positions = "axes",
-    stem: Literal["linear", "convolutional"] = "linear",
     class_token: bool = False,
     dropout: Probability = 0.0,
     drop_path: Probability = 0.0,
@@ -302,11 +277,10 @@ def build(
         clips of 8 frames of 32 pixels patches of 4 or 8 leave 8 x 8 or 4 x 4 places a time.
     image: MAE's network, which sees each frame by itself; the tubelet does not matter to it.
     positions: see `positions_of`; "index" is VideoMAE's, the video teacher's.
-    class_token: MAE's released weights have one. stem: see `Embedding`.
+    class_token: MAE's released weights have one.
     dropout: before the head's linear layer. drop_path: of the last block, see `blocks_of`.
 
-    A backbone of another tubelet of one frame (an image network) is taken over as it is repeated in
-    time.
+    A video network takes over an image network's weights, its patches repeated in time.
     """
     if backbone != "micro":
         if (width, blocks, heads) != (64, 4, 4):
@@ -322,7 +296,6 @@ def build(
         tubelet=1 if image else tubelet,
         image=image,
         positions=positions,
-        convolutional=stem == "convolutional",
         class_token=class_token,
         drop_path=drop_path,
     )
