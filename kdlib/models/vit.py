@@ -244,8 +244,8 @@ def _inflate(module: Any, state: dict[str, Tensor], prefix: str, *_: object) -> 
 class NormalisedHead(ClassificationHead):
     """Average pooling, LayerNorm, dropout and a linear layer: K logits of a map."""
 
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__(channels, classes, dropout, fc_std=2e-5)  # as good as zero, as released
+    def __init__(self, channels: int, classes: int, dropout: float, fc_std: float) -> None:
+        super().__init__(channels, classes, dropout, fc_std)
         self.norm = nn.LayerNorm(channels, EPS)
 
     def of_pooled(self, pooled: Tensor) -> Tensor:
@@ -300,5 +300,6 @@ def build(
         drop_path=drop_path,
     )
     model = VideoModel(transformer, width, classes)
-    model.head = NormalisedHead(width, classes, dropout)
+    # As good as zero in the released code; a few hundred steps of a micro network are too few then.
+    model.head = NormalisedHead(width, classes, dropout, 0.02 if backbone == "micro" else 2e-5)
     return model
