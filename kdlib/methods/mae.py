@@ -12,13 +12,18 @@ from kdlib.models.vit import patchify
 
 
 class MaskedPixels(Masked):
-    """Mean squared error of the pixels of hidden patches, each patch normalised by itself.
+    """Mean squared error of the pixels of hidden patches.
+
+    normalised: each patch by itself, less its mean and over its standard deviation. Both papers
+        have it either way; where clips are noisy, smooth patches are then noise for the most part.
 
     The student decides: of a vit with `image` it is MAE, which normalises the three colours of a
     patch together, else VideoMAE, which normalises each by itself. Their own decoders are 8 blocks
-    of 512 channels for MAE (16 heads, where ours have those of the encoder's size), and 4 of half
-    the encoder's width for VideoMAE; their mask ratios 0.75 and 0.9.
+    of 512 channels for MAE (16 heads, where ours have heads as wide as the encoder's), and 4 of
+    half the encoder's width for VideoMAE; their mask ratios 0.75 and 0.9.
     """
+
+    normalised: bool = True
 
     def __init__(
         self, student: nn.Module, teachers: Sequence[nn.Module] = (), **options: Any
@@ -30,10 +35,12 @@ class MaskedPixels(Masked):
         super().__init__(student, teachers, outputs=outputs, **options)
 
     def targets(self, clips: Tensor) -> dict[str, Tensor]:
-        """Normalised pixels."""
+        """Pixels, as the clips have them or normalised by patch."""
         encoder = self.student.backbone
-        patches = patchify(clips, encoder.tubelet, encoder.patch)
-        return {"pixels": normalised_patches(patches, by_channel=not encoder.image)}
+        pixels = patchify(clips, encoder.tubelet, encoder.patch)
+        if self.normalised:
+            pixels = normalised_patches(pixels, by_channel=not encoder.image)
+        return {"pixels": pixels}
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Squared."""

@@ -33,8 +33,7 @@ class MaskedDecoder(nn.Module):
         tokens: (B, V, channels) at the visible places. places: positions (N, width) of all.
         visible, masked: int64 (B, V) and (B, M).
         """
-        seen = self.down(tokens)
-        seen = seen + places[visible].to(seen.dtype)
-        hidden = self.mask_token + places[masked].to(seen.dtype)
-        mixed = self.blocks(torch.cat([seen, hidden.to(seen.dtype)], 1))
+        seen = self.down(tokens) + places[visible]
+        hidden = self.mask_token + places[masked]
+        mixed = self.blocks(torch.cat([seen, hidden], 1))
         return self.head(self.norm(mixed[:, seen.shape[1] :]))

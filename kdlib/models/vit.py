@@ -172,12 +172,12 @@ class VisionTransformer(nn.Module):
         places = self.places(clips, self.width)
         if visible is not None:
             patches, places = take(patches, visible), places[visible]
-        tokens = self.embedding(patches)
-        tokens = tokens + places.to(tokens.dtype)
+        # In float32, which the shortcuts of all blocks then keep under mixed precision.
+        tokens = self.embedding(patches) + places
         if self.image:
             tokens = tokens.unflatten(1, (frames, -1)).flatten(0, 1)
         if (extra := self.embedding.class_token) is not None:
-            tokens = torch.cat([extra.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], 1)
+            tokens = torch.cat([extra.expand(len(tokens), 1, -1), tokens], 1)
         tokens = self.blocks(tokens)
         if extra is not None:
             tokens = tokens[:, 1:]

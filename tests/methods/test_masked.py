@@ -139,6 +139,19 @@ def test_equal_seeds_give_equal_losses_and_others_do_not(case):
     assert (loss(1) == loss(2)) is (case[3].get("places") == "all")
 
 
+def test_half_precision_changes_the_loss_by_little(case):
+    method, shown = make(case).eval(), batch()
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses.append(method.step(shown, 0).loss)
+    assert losses[1].dtype == torch.float32
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.02, atol=0)
+    assert losses[0] != losses[1]
+    losses[1].backward()
+
+
 def test_what_is_hidden_is_not_seen(case):
     """The encoder's part in a prediction is the same whatever lies under the mask."""
     method, clips = make(case).eval(), batch().clips
