@@ -32,6 +32,8 @@ LABEL_NOISE = 0.1  # the share of the generated labels that is drawn at random
 ROLES_OF = {"target": "generated/texmot12", "target2": "generated/mix12"}
 POOL = "generated/texmot12"  # of the pre-training
 MOMENTUM = 0.99  # of the encoder of keys: the usual 0.999 is too slow for short trainings
+RATE = 4e-3  # of learning
+RATES = {"RSPNet": 1e-3}  # of a pre-training: at the usual one its speeds collapse into one
 STEP = 4  # source frames between those of a clip where the task does not say
 
 
@@ -42,7 +44,8 @@ class Scale:
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
     labelled: training clips of the target. student_epochs: from random weights, under teachers.
-    networks: options of the small siblings. hidden: of CVRL's projection. queue: of RSPNet, TDL.
+    networks: options of the small siblings. hidden: of CVRL's projection. decoder: channels of
+        PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
     """
 
@@ -59,6 +62,7 @@ class Scale:
     length: int = 32
     held_out: int = 192
     hidden: int = 64
+    decoder: int = 64
     queue: int = 256
     pretrain_batch: int = 32
     batch: int = 16
@@ -115,6 +119,7 @@ SCALES = {
         size=56,
         length=64,
         hidden=512,
+        decoder=512,
         queue=4096,
     ),
 }
@@ -164,8 +169,8 @@ class Runs:
             labels=False,
             **clips,
         )
-        # At the rate of the labelled trainings RSPNet's speeds collapse into one.
-        recipe = self._recipe(scale.pretrain_epochs, scale.pretrain_batch, rate=1e-3)
+        rate = RATES.get(of.task, RATE)
+        recipe = self._recipe(scale.pretrain_epochs, scale.pretrain_batch, rate=rate)
         method = MethodSpec(TASKS[of.task], options=options)
         return RunSpec(data, self.model(of.network), recipe, method, seed=seed)
 
@@ -181,6 +186,7 @@ class Runs:
                 clips |= {"stride": 1, "others": Others((1,) * (difficulty - 1), gap=room // 4)}
             if of.task == "PRP":  # of the footage the network sees every first to eighth frame
                 clips |= {"stride": 1, "frames": frames * 2 ** (difficulty - 1)}
+                return clips, {option: difficulty, "channels": self.scale.decoder}
             return clips, {option: difficulty}
         if of.task == "RSPNet":
             clips |= {"stride": STEP // 2, "others": Others((STEP // 2, STEP, STEP), own_view=True)}
@@ -240,7 +246,7 @@ class Runs:
         method = MethodSpec("aekd", tuned, options)
         return replace(self.direct(network, seed, role=role, clips=clips), method=method)
 
-    def _recipe(self, epochs: int, batch: int, rate: float = 4e-3) -> Recipe:
+    def _recipe(self, epochs: int, batch: int, rate: float = RATE) -> Recipe:
         """AdamW on a cosine, the same for all."""
         return Recipe(
             epochs=epochs,

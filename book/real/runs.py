@@ -1,7 +1,6 @@
 """The runs on complete real data, by the networks that distillation papers print for CIFAR-100.
 
-On clips the same networks look at every frame, after their training on CIFAR-100: what ImageNet is
-to the papers.
+On clips the same networks look at every frame.
 """
 
 from dataclasses import dataclass, replace
@@ -30,11 +29,11 @@ RATIO = 0.5  # SAKD's share of images; for CIFAR-100 the paper does not say
 
 @dataclass(frozen=True)
 class Bed:
-    """A data set, the recipe for it, and whether networks start from CIFAR-100."""
+    """A data set, the recipe for it, and the bed that networks were trained on before, if any."""
 
     data: DataSpec
     recipe: Recipe
-    pretrained: bool = False
+    pretrained: "Bed | None" = None
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
 
 
@@ -57,18 +56,23 @@ def cifar(epochs: int = EPOCHS, batch: int = BATCH, **options: Any) -> Bed:
     return Bed(DataSpec("cifar100", frames=1, size=32), recipe, **options)
 
 
+def on_clips(images: Bed) -> Bed:
+    """JHMDB-21, by networks that were trained on images before: what ImageNet is to the papers."""
+    epochs = 2 * images.recipe.epochs
+    recipe = replace(images.recipe, epochs=epochs, batch_size=16, learning_rate=0.01)
+    return Bed(DataSpec("jhmdb21", frames=4, size=32), recipe, images, images.precision)
+
+
 CIFAR = cifar()
-JHMDB = Bed(
-    DataSpec("jhmdb21", frames=4, size=32),
-    replace(CIFAR.recipe, epochs=2 * EPOCHS, batch_size=16, learning_rate=0.01),
-    pretrained=True,
-)
 
 
 def direct(name: str, seed: int, *, bed: Bed = CIFAR, of: int = 1, share: float = 1.0) -> RunSpec:
     """The student (`of` 1) or the teacher (0) on labels alone, for a share of the epochs."""
     recipe = replace(bed.recipe, epochs=round(share * bed.recipe.epochs))
-    start = Start(direct(name, seed, of=of), "backbone") if bed.pretrained else None
+    # One pre-training for all seeds, as there is one ImageNet network.
+    start = (
+        Start(direct(name, 0, bed=bed.pretrained, of=of), "backbone") if bed.pretrained else None
+    )
     model = PAIRS[name][of]
     return RunSpec(bed.data, model, recipe, seed=seed, precision=bed.precision, start=start)
 

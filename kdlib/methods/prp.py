@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
@@ -17,7 +18,7 @@ from kdlib.methods.pretext import Pretext, told
 
 _PROBE = (16, 64, 64)  # frames, height and width of a clip whose map tells the strides
 _LOOKED_AT = 4  # frames of a run that say where something moves
-_FEWEST, _MOST = 8, 512  # channels of the decoder
+_FEWEST = 8  # channels of the decoder
 
 
 class Runs(NamedTuple):
@@ -36,7 +37,7 @@ class Runs(NamedTuple):
 class PlaybackRatePerception(Pretext):
     """Motion-weighted MSE of the clip at half its rate + 0.1 * cross-entropy over the rates.
 
-    rates: how many, 1 and its doubles: 4 for 1, 2, 4 and 8.
+    rates: how many, 1 and its doubles: 4 for 1, 2, 4 and 8. channels: of each branch, at most.
 
     A clip of the batch is footage, which the student never sees whole: of T frames it sees
     T / 2^(rates - 1), every first, second, fourth or eighth of a run of the footage. The rate and
@@ -49,8 +50,8 @@ class PlaybackRatePerception(Pretext):
     0 to 1. Weights are `motion_weights` of each part of the run that is as long in the footage as
     the clip has frames, from four frames of it.
 
-    From the student's map go two branches, each with a convolution of its own, to no more than 512
-    channels. One is pooled and classified. In the other transposed convolutions double the map,
+    From the student's map go two branches, each with a convolution of its own, to no more than
+    `channels`. One is pooled and classified. In the other transposed convolutions double the map,
     halving its channels three times at most, until it has the size of what is to rebuild: 512, 256,
     128, 64 channels as in the released code (`models/sscn.py`, `models/net_part.py`) where the map
     is 512 x T / 8 x H / 16 x W / 16 as there; of other maps more doublings, or fewer. The last
@@ -62,13 +63,14 @@ class PlaybackRatePerception(Pretext):
     """
 
     rates: Literal[2, 3, 4] = 4
+    channels: PositiveInt = 512
 
     def __init__(
         self, student: nn.Module, teachers: Sequence[nn.Module] = (), **options: Any
     ) -> None:
         super().__init__(student, teachers, **options)
         channels = self.student.channels
-        within = min(channels, _MOST)
+        within = min(channels, self.channels)
         self.discriminative = _convolution(channels, within)
         self.classifier = nn.Linear(within, self.rates)
         self.generative = nn.Sequential(

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from kdlib.data.manifest import Manifest, load
 from kdlib.errors import UserError
 from kdlib.runs.execute import processor
 from kdlib.runs.spec import RunSpec
+from kdlib.runs.store import RunRecord
 from kdlib.study import artifacts, stamp
 from kdlib.study.chapter import Chapter
 from kdlib.study.seal import write_text
@@ -92,33 +93,49 @@ def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -
             if path.exists():  # figures have none
                 shutil.copyfile(path, place / path.name)
         shutil.copyfile(chapter.folder / "claims.json", place / "claims.json")
-        write_text(place / "runs.jsonl", "".join(_lines(chapter)))
-    write_text(target / "about.json", json.dumps(_about(setting), indent=1))
+        keys = {chapter.key(spec) for spec in chapter.specs()}
+        found = (setting.run_store.find(key) for key in keys)
+        write_runs(place / "runs.jsonl", [record for record in found if record is not None])
+    machine = f"{os.cpu_count()} cores of {processor()}"
+    write_about(target, setting.profile, setting.roles, setting.device, machine)
     return target
 
 
-def _lines(chapter: Chapter) -> Iterator[str]:
-    keys = sorted({chapter.key(spec) for spec in chapter.specs()})
-    for key in keys:
-        record = chapter.setting.run_store.find(key)
-        if record is not None:
-            parts = {
-                "key": key,
+def write_runs(path: Path, records: Iterable[RunRecord]) -> None:
+    """Spec, environment and result of each run, a line each, by its key."""
+    lines = [
+        json.dumps(
+            {
+                "key": record.path.name,
                 "spec": json.loads(record.spec.to_json()),
                 "environment": record.environment,
                 "result": record.result,
-            }
-            yield json.dumps(parts, sort_keys=True) + "\n"
+            },
+            sort_keys=True,
+        )
+        for record in sorted(records, key=lambda record: record.path.name)
+    ]
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def _about(setting: Setting) -> dict[str, Any]:
-    return {
-        "profile": setting.profile,
-        "data": setting.roles,
-        "device": setting.device,
-        "machine": f"{os.cpu_count()} cores of {processor()}",
+def write_about(
+    folder: Path,
+    profile: str,
+    data: Mapping[str, str],
+    device: str,
+    machine: str,
+    remark: str | None = None,
+) -> None:
+    """The `about.json` of a folder of reference results. data: by role the name of the set."""
+    about = {
+        "profile": profile,
+        "data": dict(data),
+        "device": device,
+        "machine": machine,
         "date": date.today().isoformat(),
+        **({"remark": remark} if remark else {}),
     }
+    write_text(folder / "about.json", json.dumps(about, indent=1))
 
 
 def references(setting: Setting, folder: Path = FOLDER) -> list[Reference]:

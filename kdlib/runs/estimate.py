@@ -12,12 +12,13 @@ from kdlib.runs.size import Size, size
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
 
-# Of a run, of an operation and of a multiply-accumulate: fitted to the 861 runs of the resolution
-# and adaptive chapters at `smoke` and `laptop`, in processor seconds of the machine whose
-# `reference_step` is as below.
-_RUN, _CALL, _MAC = 0.2, 1.15e-5, 6.7e-11
+# Of a run, of an operation and of a multiply-accumulate, in seconds.
+# cpu: fitted to the 861 runs of the resolution and adaptive chapters at `smoke` and `laptop`, in
+# processor seconds of the machine whose `reference_step` is as below.
+# cuda: of the KD of ResNet56 -> ResNet20 and of a SlowFast 4x16 on an
+# H100 (`benchmarks.gpu_step`).
+_COSTS = {"cpu": (0.2, 1.15e-5, 6.7e-11), "cuda": (0.5, 3.5e-5, 8e-14)}
 _REFERENCE_STEP = 0.0065
-_FASTER = {"cpu": 1.0, "cuda": 40.0}  # multiply-accumulates a second against a core; not measured
 _ALIKE, _ENOUGH = 4.0, 3
 
 
@@ -52,7 +53,8 @@ class Pace:
 
 def on_reference(size: Size, device: str) -> float:
     """Seconds on the reference machine."""
-    return _RUN + _CALL * size.calls + _MAC * size.macs / _FASTER[device]
+    run, call, mac = _COSTS[device]
+    return run + call * size.calls + mac * size.macs
 
 
 def pace(store: RunStore, device: str) -> Pace:

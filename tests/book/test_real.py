@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from book.real import train
-from book.real.runs import CIFAR, JHMDB, PAIRS, resolutions, selections
+from book.real.runs import CIFAR, PAIRS, on_clips, resolutions, selections
 from kdlib.errors import UserError
 from kdlib.runs.rehearsal import rehearse
 
 
-@pytest.mark.parametrize("bed", [CIFAR, JHMDB], ids=["images", "clips"])
+@pytest.mark.parametrize("bed", [CIFAR, on_clips(CIFAR)], ids=["images", "clips"])
 def test_rows_share_data_start_and_teacher(bed):
     for name in PAIRS:
         made = selections(name, (0,), bed)
@@ -29,11 +29,18 @@ def test_a_student_of_few_pixels_has_the_network_of_its_teacher():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bed", [CIFAR, JHMDB], ids=["images", "clips"])
+@pytest.mark.parametrize("bed", [CIFAR, on_clips(CIFAR)], ids=["images", "clips"])
 def test_all_of_them_can_train(bed):
     groups = [resolutions((0,), bed), *(selections(name, (0,), bed) for name in PAIRS)]
     for specs in (specs for made in groups for specs in made.values()):
         rehearse(specs[0])
+
+
+def test_on_clips_all_seeds_start_from_one_network_of_each_kind():
+    name = next(iter(PAIRS))
+    images, clips = selections(name, (0,)), selections(name, (0, 1), on_clips(CIFAR))
+    for role in ("teacher", "student, labels alone"):
+        assert [spec.start.run for spec in clips[role]] == [images[role][0]] * 2
 
 
 def test_a_pair_that_is_none_is_refused_before_anything_is_read(tmp_path):

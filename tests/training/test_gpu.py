@@ -10,14 +10,13 @@ from functools import partial
 import pytest
 import torch
 
-from book.pretext import draft as pretext
 from kdlib import methods
 from kdlib.clips.batches import training_batches
 from kdlib.methods.base import Epoch
 from kdlib.models.slowfast import build as slowfast
 from kdlib.runs.build import clip_source, method_of, model_of
 from kdlib.runs.datasets import Datasets
-from kdlib.study.chapter import Chapter
+from kdlib.study.chapter import Chapter, chapter_names
 from kdlib.study.setting import Setting
 from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
@@ -27,14 +26,13 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 SETTING = Setting("smoke")
-RATE, STEPS = 1e-3, 3
+# A small rate: CVRL's gradients are large, and a long step in them doubles every rounding error.
+RATE, STEPS = 1e-4, 3
 
 
 def spec_of(name):
     """The first run of the book that is trained by this method."""
-    chapters = (Chapter(chapter, SETTING).specs() for chapter in ("resolution", "adaptive"))
-    own = (spec for study in pretext.studies(SETTING) for spec in study.specs())
-    every = [spec for specs in (*chapters, own) for spec in specs]
+    every = [spec for chapter in chapter_names() for spec in Chapter(chapter, SETTING).specs()]
     return next((spec for spec in every if spec.method.name == name), None)
 
 
@@ -79,6 +77,9 @@ def moved(batch, device):
 def trained(spec, videos, device, precision=torch.float32):
     """The losses of the first steps, and the state behind them."""
     method, cpu = made(spec, videos, device), torch.device("cpu")
+    for module in method.modules():
+        if isinstance(module, torch.nn.Dropout):  # a GPU draws its own
+            module.p = 0.0
     source = clip_source(videos, spec.data, "train")
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], RATE)
     size = min(8, len(videos))

@@ -1,7 +1,4 @@
-"""The studies of the pretext chapter, whose settings are not chosen yet.
-
-With `study.py` for its name, and `index.md` for that of `draft.md`, it is a chapter.
-"""
+"""The studies of the pretext chapter: its artifacts, and the runs that each is made of."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,0 +1,221 @@
+"""The runs of the pretext chapter: rows that differ in what they say, and how they are judged."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from book.pretext import maps, measured, runs
+from book.pretext.printed import numbers
+from book.pretext.runs import DIFFICULTIES, NETWORKS, R21D, ROLES_OF, SHUFFLENET, TASKS, Runs
+from kdlib.runs.engine import run_all
+from kdlib.runs.plan import plan
+from kdlib.runs.store import run_key
+from kdlib.study.setting import Setting
+
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return Runs(Setting("laptop"))
+
+
+def of(found, *who):
+    return [spec for label, specs in found.items() if label[-1] in who for spec in specs]
+
+
+def tables_of(made):
+    return (
+        runs.subsets(made, SEEDS),
+        runs.difficulties(made, SEEDS),
+        runs.sources(made, SEEDS),
+        runs.categories(made, SEEDS),
+    )
+
+
+def test_a_student_is_taught_by_the_teachers_of_its_row(made):
+    for found in tables_of(made):
+        for label, students in found.items():
+            if label[-1] in ("S", "ST"):
+                row = [who for who in found if who[:-1] == label[:-1] and who != label]
+                for n, student in enumerate(students):
+                    assert student.method.teachers == tuple(found[who][n] for who in row)
+
+
+def test_teachers_were_pre_trained_without_labels_and_students_start_from_random_weights(made):
+    for found in tables_of(made):
+        teachers = of(found, "T1", "T2", "T3")
+        assert {spec.start.run.data.labels for spec in teachers} == {False}
+        assert {spec.start.part for spec in teachers} == {"backbone"}
+        assert {spec.start.run.data.seed for spec in teachers} == {runs.PRETRAINING}
+        assert all(spec.start is None for spec in of(found, "S", "ST"))
+        trained = [spec.data for specs in found.values() for spec in specs]
+        assert all(data.labels and data.seed != runs.PRETRAINING for data in trained)
+
+
+def test_subsets_grow_and_nothing_else_differs(made):
+    found = runs.subsets(made, SEEDS)
+    for role in ROLES_OF:
+        for who in ("T1", "T2"):
+            used = [found[role, subset, who][0] for subset in ("10k", "30k", "50k", "100k")]
+            counts = [spec.start.run.data.train for spec in used]
+            assert counts == sorted(set(counts))
+            alike = {
+                replace(spec.start.run, data=replace(spec.start.run.data, train=1)) for spec in used
+            }
+            assert len(alike) == 1
+            assert len({replace(spec, start=None) for spec in used}) == 1
+
+
+def test_rows_of_one_target_have_the_same_clips(made):
+    for found in tables_of(made):
+        for seed in SEEDS:
+            by_task = {}
+            for spec in (s for specs in found.values() for s in specs if s.seed == seed):
+                by_task.setdefault(spec.data.name, set()).add(spec.data)
+            assert all(len(clips) == 1 for clips in by_task.values())
+
+
+def test_difficulties_are_those_of_the_method(made):
+    found = runs.difficulties(made, SEEDS)
+    for network in NETWORKS:
+        for task, (option, values, _) in DIFFICULTIES.items():
+            methods = [found[network, task, f"T{n}"][0].start.run.method for n in (1, 2, 3)]
+            assert [method.options[option] for method in methods] == list(values)
+            assert {method.name for method in methods} == {TASKS[task]}
+
+
+def test_students_and_labels_alone_are_compared_at_equal_length(made):
+    found = runs.ensembles(made, SEEDS)
+    recipes = {
+        specs[0].recipe
+        for (label,), specs in found.items()
+        if label not in {f"{network} from scratch" for network in NETWORKS}
+        and not label.startswith("teacher")
+    }
+    assert len(recipes) == 1
+    for network in NETWORKS:
+        (scratch, *_), (tuned, *_) = (
+            found[label,] for label in (f"{network} from scratch", f"teacher {network}")
+        )
+        assert replace(tuned, start=None) == scratch
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "gpu"])
+def test_every_profile_has_all_studies(profile):
+    from book.pretext.study import studies
+
+    made = studies(Setting(profile))
+    assert len({study.artifact for study in made}) == len(made)
+    assert {f"pretext/{name}" for name in ("figure-1", "regimes", "search", "audit")} <= {
+        study.artifact for study in made
+    }
+
+
+def test_a_real_target_has_the_clips_that_it_has():
+    from book.pretext.study import studies
+
+    given = {"roles": {"target": "jhmdb21"}, "headline": (0,), "claimed": (0,), "others": (0,)}
+    setting = SimpleNamespace(**vars(Setting("smoke")), **given)
+    made = {study.artifact: study for study in studies(setting)}
+    assert "pretext/regimes" not in made
+    data = {spec.data for spec in made["pretext/table-2"].specs()}
+    assert {one.name for one in data} == {"jhmdb21"}
+    assert {one.train for one in data} == {0}  # all
+
+
+# What is measured of them
+
+
+def scored(score):
+    result = {"last": {"score": score}, "cost": {"training_seconds": 1.0}}
+    return [SimpleNamespace(result=result, spec=SimpleNamespace(data=SimpleNamespace()))]
+
+
+@pytest.fixture
+def flat(monkeypatch):
+    """Cells of one number, without what records of videos must have."""
+    monkeypatch.setattr(
+        measured.tables, "accuracy", lambda group: 100 * group[0].result["last"]["score"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "table", "label", "row", "column", "paper"),
+    [
+        (
+            runs.subsets,
+            measured.subset_table,
+            ("target2", "30k", "ST"),
+            {"target": "HMDB51", "network": "ST"},
+            "30k",
+            ("table-1", ("ST", "30k", "HMDB51")),
+        ),
+        (
+            runs.difficulties,
+            measured.difficulty_table,
+            (SHUFFLENET, "PRP", "T2"),
+            {"network": SHUFFLENET, "task": "PRP"},
+            "T2",
+            ("table-2", ("T2", "PRP", SHUFFLENET)),
+        ),
+        (
+            runs.sources,
+            measured.source_table,
+            ("CVRL", "S"),
+            {"task": "CVRL"},
+            "Student",
+            ("table-3", ("CVRL", "Student", "")),
+        ),
+    ],
+)
+def test_ours_stand_beside_what_was_printed_at_their_place(
+    made, flat, found, table, label, row, column, paper
+):
+    records = {name: scored(n / 1000) for n, name in enumerate(found(made, (0,)))}
+    value = table(records)
+    (cells,) = value[(value[list(row)] == list(row.values())).all(axis=1)].to_dict("records")
+    assert cells[f"{column}|top-1 %"] == 100 * records[label][0].result["last"]["score"]
+    assert cells[f"{column}|paper"] == numbers(paper[0])[paper[1]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A setting of its own, and records of a pre-training and of both networks fine-tuned."""
+    setting = Setting("smoke", store=str(tmp_path_factory.mktemp("store")))
+    small = Runs(setting)
+    pretraining = small.pretraining(small.default(SHUFFLENET, "VCOP"))
+    tuned = [small.tuned(small.default(network, "VCOP"), 0) for network in (SHUFFLENET, R21D)]
+    wanted = [pretraining, *tuned]
+    keys, store = setting.datasets.keys(wanted), setting.run_store
+    todo, _ = plan(wanted, store, "cpu", keys)
+    assert not run_all(todo, store, setting.datasets, device="cpu", jobs=1).failed
+    return setting, [store.find(run_key(spec, "cpu", keys)) for spec in wanted]
+
+
+@pytest.mark.slow
+def test_every_held_out_clip_is_asked_and_the_answers_are_drawn_once(trained):
+    setting, (record, *_) = trained
+    scenes, answered, chance = measured.answers(record, setting)
+    again = measured.answers(record, setting)[1]
+    assert len(scenes) == len(answered) == len(chance) == record.spec.data.validation
+    videos = setting.datasets.load(record.spec.data)["validation"]
+    np.testing.assert_array_equal(scenes, videos.groups)
+    assert set(answered) <= {0.0, 1.0}
+    np.testing.assert_allclose(chance, 1 / 6)
+    np.testing.assert_array_equal(answered, again)
+
+
+@pytest.mark.slow
+def test_maps_are_of_test_clips_and_symmetric_for_one_network(trained):
+    setting, (_, shuffle, other) = trained
+    batches = list(maps.test_batches(shuffle, setting))
+    assert sum(len(batch.clips) for batch in batches) == min(maps.CLIPS, shuffle.spec.data.test)
+    own = maps.layer_map(shuffle, shuffle, setting).values
+    np.testing.assert_allclose(own, own.T, atol=1e-9)
+    np.testing.assert_allclose(np.diag(own)[~np.isnan(np.diag(own))], 1, atol=1e-6)
+    between = maps.layer_map(shuffle, other, setting)
+    assert between.values.shape == tuple(len(names) for names in between.names)
+    assert maps.blocks(shuffle, setting) == maps.blocks(shuffle, setting)
