@@ -83,7 +83,9 @@ def _curve(
 
 def similarity_maps(records: Records, setting: Setting, names: Sequence[str]) -> Figure:
     """Figures 5 and 6: cosines of the features at every two times, the mean over held-out clips."""
-    maps = {name: measured.similarities(records[name,][0], setting).mean(0) for name in names}
+    maps = {
+        name: measured.similarities(records[name,][0].student(), setting).mean(0) for name in names
+    }
     lowest = min(float(values.min()) for values in maps.values())
     figure, axes = panels(columns=len(maps), width=1.0 + 3.0 * len(maps), height=3.4)
     for plot, (name, values) in zip(axes[0], maps.items(), strict=True):

@@ -9,7 +9,8 @@ import torch
 from book.masked.runs import Runs
 from kdlib.analysis.frames import frame_similarity, mean_between_frames
 from kdlib.clips.batches import Batch, ClipSource, ordered_batches
-from kdlib.runs.build import clip_source
+from kdlib.models.base import VideoModel
+from kdlib.runs.build import clip_source, model_of
 from kdlib.runs.spec import DataSpec
 from kdlib.runs.store import RunRecord
 from kdlib.study.setting import Setting
@@ -63,13 +64,12 @@ def margins(found: Mapping[str, np.ndarray]) -> np.ndarray:
     return 100 * (1 - found["prediction"] / better)
 
 
-def similarities(record: RunRecord, setting: Setting) -> np.ndarray:
+def similarities(network: VideoModel, setting: Setting) -> np.ndarray:
     """Cosines of the features of every two times, the mean over the clips of each scene: (S, T, T).
 
     The clips are held-out videos of the pre-training, seen whole. A network of images sees the
     first of every two frames, those that it teaches.
     """
-    network = record.student()
     runs = Runs(setting)
     source = held_out(runs.pretraining(runs.video_teacher).data, setting)
     found = []
@@ -80,9 +80,16 @@ def similarities(record: RunRecord, setting: Setting) -> np.ndarray:
     return np.stack(found)
 
 
-def between_frames(record: RunRecord, setting: Setting) -> np.ndarray:
-    """The mean cosine of two different times, by scene: (S,)."""
-    return mean_between_frames(torch.from_numpy(similarities(record, setting))).numpy()
+def between_frames(record: RunRecord, setting: Setting, *, trained: bool = True) -> np.ndarray:
+    """The mean cosine of two different times, by scene: (S,). Or that of the same network before
+    its training."""
+    if trained:
+        network = record.student()
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(record.spec.seed)
+            network = model_of(record.spec, len(record.result["classes"])).eval()
+    return mean_between_frames(torch.from_numpy(similarities(network, setting))).numpy()
 
 
 def shuffled(record: RunRecord, setting: Setting, seed: int = 0) -> float:

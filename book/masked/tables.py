@@ -132,16 +132,19 @@ def learnt_table(records: Records, setting: Setting) -> pd.DataFrame:
 
 
 def similarity_table(records: Records, setting: Setting) -> pd.DataFrame:
-    """A row a network: the mean cosine of its features at two different times, over scenes."""
+    """A row a network: the mean cosine of its features at two different times, by scene, and that
+    of the network as it began."""
     rows = []
     for (name,), (record,) in records.items():
         found = measured.between_frames(record, setting)
+        untrained = measured.between_frames(record, setting, trained=False)
         rows.append(
             {
                 "network": name,
                 "mean cosine": round(float(found.mean()), 3),
                 "lowest scene": round(float(found.min()), 3),
                 "highest scene": round(float(found.max()), 3),
+                "untrained": round(float(untrained.mean()), 3),
             }
         )
     return pd.DataFrame(rows)
