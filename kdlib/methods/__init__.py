@@ -17,7 +17,7 @@ from torch import nn
 from kdlib.errors import UserError, unknown
 from kdlib.methods.base import Method, checked_options
 
-_NO_METHODS = ("base", "contrastive", "distillation", "pretext")
+_NO_METHODS = ("base", "contrastive", "distillation", "masked", "pretext")
 
 
 def names() -> list[str]:

@@ -19,7 +19,8 @@ from kdlib.methods.base import Method
 from kdlib.models.base import VideoModel
 from kdlib.runs.build import method_of, model_of
 from kdlib.runs.spec import DataSpec, MethodSpec, RunSpec, parse
-from kdlib.training.recipe import Recipe
+from kdlib.training.mixing import mixes
+from kdlib.training.recipe import Recipe, layers_of
 
 _ACTORS = 4  # of a rehearsed clip
 _CLIPS = 2  # of a rehearsed batch: batch norm needs more than one
@@ -66,9 +67,10 @@ def rehearse(spec: RunSpec) -> Work:
     if spec.digest not in _rehearsed:
         # The random numbers of whoever asks go on as if nobody had.
         with _named(spec), torch.random.fork_rng([]):
-            _check_data(spec.data)
+            _check_data(spec)
             _check_start(spec)
             made = _made(_json(_seedless(spec)))
+            layers_of(made.student, spec.recipe)
             loads = _loads(_json(_bare(spec)))
             _rehearsed[spec.digest] = Work(*loads, *made.shares())
     return _rehearsed[spec.digest]
@@ -219,9 +221,12 @@ def _labels(data: DataSpec, size: int) -> Tensor:
     return torch.zeros(size, _ACTORS, classes, dtype=torch.uint8)
 
 
-def _check_data(data: DataSpec) -> None:
+def _check_data(spec: RunSpec) -> None:
+    data = spec.data
     described = manifest.load(data.name)
     own = described.task.replace("-", "_")
+    if mixes(spec.recipe) and data.asked != "classification":
+        raise UserError(f"recipe.mixup: no mixup, cutmix or label_smoothing for {data.asked}")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
     if "flow" in data.known and data.frames < 2:
@@ -251,7 +256,7 @@ def _check_start(spec: RunSpec) -> None:
     if not spec.start:
         return
     run = spec.start.run
-    if run.model != spec.model:
+    if run.model != spec.model and not _fits(spec, run):
         raise UserError(
             f"start: it is a {run.model.name} with other options; "
             "a student takes the weights of its own model only"
@@ -261,6 +266,20 @@ def _check_start(spec: RunSpec) -> None:
         class_count(spec.data),
     ):
         raise UserError('start.part: its head is for other classes; take over the "backbone" alone')
+
+
+def _fits(spec: RunSpec, run: RunSpec) -> bool:
+    """Whether a student takes the backbone of the same model with other options, such as a vit of
+    videos that of images."""
+    if (spec.start and spec.start.part == "all") or run.model.name != spec.model.name:
+        return False
+    with torch.device("meta"):
+        ours, theirs = (model_of(s, class_count(s.data)).backbone for s in (spec, run))
+    try:
+        ours.load_state_dict(theirs.state_dict())
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -19,11 +19,15 @@ SCORE = "frame mAP %"
 
 
 class BoxHead(nn.Module):
-    """RoIAlign on the map's mean over time, the largest value in each box, a linear layer."""
+    """RoIAlign on the map's mean over time, the largest value in each box, norm, a linear layer.
+
+    The norm is for transformers, whose maps no norm has made alike.
+    """
 
     def __init__(self, channels: int, classes: int, bins: int = 4) -> None:
         super().__init__()
         self.bins = bins
+        self.norm = nn.LayerNorm(channels)
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
@@ -33,7 +37,7 @@ class BoxHead(nn.Module):
         clip = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
         rows = torch.cat([clip.repeat_interleave(boxes.shape[1])[:, None], boxes.flatten(0, 1)], 1)
         pooled = roi_align(features.mean(2), rows, self.bins, aligned=True).amax((2, 3))
-        return self.fc(pooled).unflatten(0, boxes.shape[:2])
+        return self.fc(self.norm(pooled)).unflatten(0, boxes.shape[:2])
 
 
 def head(channels: int, classes: int) -> nn.Module:

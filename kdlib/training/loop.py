@@ -21,8 +21,9 @@ from kdlib.clips.batches import (
 from kdlib.methods.base import Epoch, Method
 from kdlib.training import checkpoint as checkpoints
 from kdlib.training.evaluate import judged
+from kdlib.training.mixing import mixed
 from kdlib.training.precision import check_bfloat16
-from kdlib.training.recipe import Recipe, make_optimizer, set_rate
+from kdlib.training.recipe import Recipe, layers_of, make_optimizer, set_rate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -76,7 +77,8 @@ def fit(
         check_bfloat16(device)
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
     method.freeze(recipe.freeze)
-    optimizer = make_optimizer(method, recipe, getattr(method.student, "head", None))
+    head, layers = getattr(method.student, "head", None), layers_of(method.student, recipe)
+    optimizer = make_optimizer(method, recipe, head, layers)
     module, optimizer = fabric.setup(method, optimizer)
     module.mark_forward_method("step")
     scaling = fabric.strategy.precision
@@ -134,7 +136,7 @@ def _train_epoch(
         first = count // recipe.accumulate * recipe.accumulate
         group = min(recipe.accumulate, steps - first)
         set_rate(optimizer, recipe, epoch + (first + group / 2) / steps)
-        output = module.step(batch, epoch)
+        output = module.step(mixed(batch, recipe, method.student), epoch)
         fabric.backward(output.loss / group)
         for name, value in output.parts.items():
             sums[name] = sums[name] + value if name in sums else value

@@ -1,6 +1,7 @@
 """How a run is trained: optimiser, schedule, epochs. A frozen dataclass and what it makes."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -9,6 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.optim import SGD, AdamW, Optimizer
+
+from kdlib.errors import UserError
 
 # What multiplies what it is given by a matrix, and may add a bias.
 _LAYERS = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
@@ -26,6 +29,10 @@ class Recipe:
         those of norms do not (2 in ResKD's ResNet recipe).
     backbone_multiplier: all but the student's head learn at this multiple, a method's own
         projectors too (0.1 for Video Swin).
+    layer_decay: each layer of a transformer learns at this multiple of the rate of the layer behind
+        it, its head at the full one (0.75 to fine-tune ViT-B).
+    beta2: of AdamW, how slowly its mean of squared gradients forgets (0.95 in masked pre-training).
+    mixup, cutmix, label_smoothing: see `kdlib.training.mixing`; 0 for none.
     freeze: parts of the student ("backbone", "head") that stay as they start, as for a probe.
     weight_decay: of the weights that multiply what a layer is given: of convolutions, linear
         layers, attention. Tables (of positions, of tokens) and other parameters have none.
@@ -48,6 +55,11 @@ class Recipe:
     clip_norm: float | None = Field(default=None, gt=0)
     bias_multiplier: float = Field(default=1.0, gt=0)
     backbone_multiplier: float = Field(default=1.0, gt=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     freeze: tuple[Literal["backbone", "head"], ...] = ()
     decay_vectors: bool = False
     accumulate: int = Field(default=1, ge=1)
@@ -75,12 +87,36 @@ def rate_factor(recipe: Recipe, epoch: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = None) -> Optimizer:
+def layers_of(student: nn.Module, recipe: Recipe) -> Sequence[nn.Module]:
+    """The layers of a student's backbone from input to output, where the recipe needs them.
+
+    UserError if it needs them and the backbone does not name its `layers`.
+    """
+    if recipe.layer_decay == 1:
+        return ()
+    layers = getattr(getattr(student, "backbone", None), "layers", ())
+    if not layers:
+        raise UserError("recipe.layer_decay: 1 for this student, as only a vit has layers in order")
+    return layers
+
+
+def make_optimizer(
+    module: nn.Module,
+    recipe: Recipe,
+    head: nn.Module | None = None,
+    layers: Sequence[nn.Module] = (),
+) -> Optimizer:
     """The optimiser over all parameters that take a gradient, in groups by decay and rate.
 
-    head: the part that `backbone_multiplier` does not slow down.
+    head: the part that `backbone_multiplier` does not slow down. layers: from input to output, the
+        parts that `layer_decay` slows down, the first one most.
     """
     full_rate = {id(parameter) for parameter in head.parameters()} if head else set()
+    slowed = {
+        id(parameter): recipe.layer_decay ** (len(layers) - place)
+        for place, layer in enumerate(layers)
+        for parameter in layer.parameters()
+    }
     seen: set[int] = set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for owner in module.modules():
@@ -90,7 +126,7 @@ def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = N
             seen.add(id(parameter))
             decay, multiplier = _decay_and_rate(owner, parameter, recipe)
             if id(parameter) not in full_rate:
-                multiplier *= recipe.backbone_multiplier
+                multiplier *= recipe.backbone_multiplier * slowed.get(id(parameter), 1.0)
             groups.setdefault((decay, multiplier), []).append(parameter)
     parameter_groups = [
         {"params": parameters, "weight_decay": decay, "lr": recipe.learning_rate * multiplier}
@@ -100,7 +136,7 @@ def make_optimizer(module: nn.Module, recipe: Recipe, head: nn.Module | None = N
         group["peak"] = group["lr"]
     if recipe.optimizer == "sgd":
         return SGD(parameter_groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    return AdamW(parameter_groups)
+    return AdamW(parameter_groups, betas=(0.9, recipe.beta2))
 
 
 def _decay_and_rate(

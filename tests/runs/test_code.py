@@ -116,13 +116,22 @@ alone = {
     "tdl": {"sampling": "dense", "others": Others((1,), gap=0, again=True)},
 }
 apart(teacher, folder / "teacher.json")
+video = replace(teacher, model=ModelSpec("vit", {"width": 16, "blocks": 1, "patch": 4}))
+apart(video, folder / "video.json")
+masked = {"mask_ratio": 0.5}
+own = {
+    "resolution": {"resolution": 8},
+    "flow_probe": {"stage": "0"},
+    "mae": masked,
+    "mvd": masked,
+}
 for name in sys.argv[2:]:
-    options = {"resolution": {"resolution": 8}, "flow_probe": {"stage": "0"}}.get(name, {})
+    of = video if name in ("mae", "mvd") else teacher
     base = MethodSpec("kd") if name == "adaptive" else None
-    teachers = () if name in alone else (teacher,)
-    method = MethodSpec(name, teachers, options, base)
+    teachers = () if name in (*alone, "mae") else (of,)
+    method = MethodSpec(name, teachers, own.get(name, {}), base)
     asked = replace(data, **alone.get(name, {}))
-    apart(RunSpec(asked, teacher.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
+    apart(RunSpec(asked, of.model, teacher.recipe, method, seed=1), folder / f"{name}.json")
 """
 
 

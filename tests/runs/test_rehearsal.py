@@ -106,6 +106,12 @@ ACTORS = DataSpec("generated/actors", train=8, test=8, frames=2, size=16)
         (lambda s: replace(s, model=ModelSpec("tsn", {"widht": 4})), "Did you mean 'width'"),
         (lambda s: replace(s, start=Start(replace(s, model=ModelSpec("tsn", {"width": 8})))),
          "start: it is a tsn with other options"),
+        (lambda s: replace(
+            s, start=Start(replace(s, model=ModelSpec("tsn", {"width": 8})), "backbone")),
+         "start: it is a tsn with other options"),
+        (lambda s: replace(s, start=Start(
+            replace(s, model=ModelSpec("c3d", {"width": 4})), "backbone")),
+         "start: it is a c3d with other options"),
         (lambda s: replace(s, start=Start(with_data(s, name="generated/rate"))),
          'take over the "backbone" alone'),
         (lambda s: replace(s, method=MethodSpec("kdd", (s,))), "Did you mean 'kd'"),

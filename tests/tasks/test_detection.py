@@ -1,12 +1,18 @@
 """Actions of boxes: loss and frame mAP by hand, and that a head sees its own box alone."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from kdlib import models, tasks
 from kdlib.clips.batches import Batch
+from kdlib.data import ava
+from kdlib.methods.supervised import Supervised
 from kdlib.tasks import detection
+
+TOY = Path(__file__).parents[2] / "../shared/data/annotations/ava_toy/eval_detection"
 
 BOXES = torch.tensor([[[0.0, 0, 4, 4], [4, 4, 8, 8]], [[0, 0, 4, 4], [0, 0, 0, 0]]])
 
@@ -58,12 +64,52 @@ def test_several_labels_an_actor_are_judged_class_by_class():
 
 
 def test_the_head_sees_what_is_in_its_box():
-    head = detection.BoxHead(1, 2)
-    features = torch.zeros(1, 1, 1, 8, 8)
-    features[..., :4, :4] = 1.0
+    head = detection.BoxHead(2, 2)
+    features = torch.zeros(1, 2, 1, 8, 8)
+    features[:, 0, :, :4, :4] = 1.0
     same, other = BOXES[:1].clone(), features.clone()
-    other[..., 6:, :2] = 9.0
+    other[:, 0, :, 6:, :2] = 9.0
     torch.testing.assert_close(head(features, same), head(other, same))
-    other[..., 1:3, 1:3] = 9.0
+    other[:, 1, :, 1:3, 1:3] = 9.0
     assert not torch.allclose(head(features, same)[0, 0], head(other, same)[0, 0])
     torch.testing.assert_close(head(features, same)[0, 1], head(other, same)[0, 1])
+
+
+@pytest.fixture
+def toy():
+    """AVA's toy ground truth on clips of noise: boxes in pixels, several labels an actor."""
+    if not TOY.exists():
+        pytest.skip("no toy ground truth of AVA")
+    actions, keyframes = ava.read_actions(TOY / "action_list.txt"), ava.read_boxes(TOY / "gt.csv")
+    shape = len(keyframes), max(map(len, keyframes.values()))
+    boxes, labels = torch.zeros(*shape, 4), torch.zeros(*shape, len(actions), dtype=torch.uint8)
+    for image, rows in enumerate(keyframes.values()):
+        for actor, row in enumerate(rows):
+            boxes[image, actor] = 64 * torch.tensor(row.box)
+            labels[image, actor, [list(actions).index(action) for action in row.actions]] = 1
+    torch.manual_seed(0)
+    clips = torch.randn(len(keyframes), 3, 4, 64, 64)
+    return Batch(clips, labels, torch.arange(len(clips)), known={"boxes": boxes})
+
+
+def judged(model, toy):
+    with torch.no_grad():
+        output = detection.answer(model.eval(), toy)
+    truth = {name: value[:, None] for name, value in detection.truth(toy).items()}
+    return detection.judge(output[:, None], truth)["score"]
+
+
+def test_a_vit_learns_ava_s_toy_actions_from_the_boxes(toy):
+    network = models.build("vit", 3, width=32, blocks=1, patch=8)
+    model = tasks.equip(network, "detection", toy.labels.shape[2])
+    method = Supervised(model)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    assert judged(model, toy) < 0.9
+    for _ in range(60):
+        optimizer.zero_grad()
+        method.step(toy, 0).loss.backward()
+        optimizer.step()
+    assert judged(model, toy) == 1
+    shuffled = {"boxes": toy.known["boxes"].roll(1, 0)}
+    swapped = Batch(toy.clips, toy.labels, toy.indices, known=shuffled)
+    assert judged(model, swapped) < 0.9

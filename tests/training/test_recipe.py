@@ -3,9 +3,10 @@ import torch
 from pydantic import ValidationError
 
 from kdlib import models
+from kdlib.errors import UserError
 from kdlib.methods.kd import KnowledgeDistillation
 from kdlib.methods.supervised import Supervised
-from kdlib.training.recipe import Recipe, make_optimizer, rate_factor, set_rate
+from kdlib.training.recipe import Recipe, layers_of, make_optimizer, rate_factor, set_rate
 
 
 def test_warm_up_then_cosine_to_zero():
@@ -119,6 +120,33 @@ def test_a_method_s_own_layers_do_not_learn_at_the_last_layer_s_rate(tiny):
     assert rates[id(method.student.head.fc.weight)] == pytest.approx(0.1)
 
 
+def test_rates_decay_from_the_head_to_the_first_layer():
+    method = Supervised(models.build("vit", 3, width=16, blocks=3, class_token=True, image=True))
+    method.projection = torch.nn.Linear(2, 3)
+    recipe = Recipe(epochs=1, learning_rate=1.0, layer_decay=0.5)
+    layers = layers_of(method.student, recipe)
+    optimizer = make_optimizer(method, recipe, method.student.head, layers)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in method.named_parameters()}
+    assert len(found) == len(rates)
+    expected = {"embedding": 1 / 16, "blocks.0": 1 / 8, "blocks.1": 1 / 4, "blocks.2": 1 / 2}
+    for name, rate in found.items():
+        part = name.removeprefix("student.backbone.")
+        own = next((rate for key, rate in expected.items() if part.startswith(key)), 1.0)
+        assert rate == pytest.approx(own), name
+
+
+def test_layer_decay_needs_layers(tiny):
+    assert layers_of(tiny(), Recipe(epochs=1, learning_rate=1.0)) == ()
+    with pytest.raises(UserError, match=r"recipe\.layer_decay: 1 for this student"):
+        layers_of(tiny(), Recipe(epochs=1, learning_rate=1.0, layer_decay=0.9))
+
+
+def test_adamw_forgets_squares_as_told():
+    found = make_optimizer(torch.nn.Linear(2, 2), Recipe(1, 0.1, beta2=0.95))
+    assert found.defaults["betas"] == (0.9, 0.95)
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -128,6 +156,8 @@ def test_a_method_s_own_layers_do_not_learn_at_the_last_layer_s_rate(tiny):
         ({"milestones": (1,)}, "milestones"),
         ({"optimizer": "adam"}, "optimizer"),
         ({"momentom": 0.9}, "momentom"),
+        ({"layer_decay": 1.5}, "layer_decay"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
     ],
 )
 def test_impossible_values_are_refused_by_name(fault, words):
