@@ -163,10 +163,10 @@ def _width_at_3a() -> int:
 def drawn(decoder: FlowDecoder) -> Figure:
     """Its layers from left to right, with the channels in and out, and whose maps each one sees."""
     layers = [*decoder.convs, decoder.predict]
-    figure, axes = panels(width=1.25 * (len(layers) + 2), height=3.4)
+    figure, axes = panels(width=1.25 * (len(layers) + 2), height=3.0)
     plot = axes[0, 0]
     plot.set_axis_off()
-    plot.set(xlim=(-0.6, len(layers) + 1.6), ylim=(-0.6, 3.1))
+    plot.set(xlim=(-0.6, len(layers) + 1.6), ylim=(-0.55, 2.15))
     first = layers[0].in_channels
     _box(plot, 0, f"map at 3A\n{first} channels", "0.92")
     for place, layer in enumerate(layers, 1):

@@ -49,6 +49,7 @@ def class_levels(value: Any, records: Records) -> Reading:
         f"{said}{tail}.",
         "A student of pixels can see motion only by comparing frames. What it has to compare is "
         "small, noisy and moved by the camera as well.",
+        "More classes a kind: with six, one that is hard for another reason counts for much.",
     )
 
 
