@@ -44,7 +44,8 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
         name: [[_difference(records, row, column, pair) for column in columns] for row in rows]
         for name, pair in pairs.items()
     }
-    ends = max(abs(cell.estimate) for grid in found.values() for line in grid for cell in line)
+    largest = max(abs(cell.estimate) for grid in found.values() for line in grid for cell in line)
+    ends = largest or 1.0  # where nothing differs the middle colour is that of 0
     for plot, (name, grid) in zip(axes[0], found.items(), strict=True):
         shown = plot.imshow(
             [[cell.estimate for cell in line] for line in grid],
