@@ -142,6 +142,7 @@ def similarities(value: Any, records: Records) -> Reading:
         found,
         "Features have a large common part: fixed positions, which stay where they are, and the "
         "background. A cosine near 1 says how large that part is, not that motion is not seen.",
+        "Several pre-trainings of each kind: scenes say how clips differ, not how networks do.",
     )
 
 

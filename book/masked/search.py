@@ -23,7 +23,7 @@ class Testbed:
 
     task: str
     hidden: float = 0.75
-    epochs: int = 20
+    epochs: int = 24
     rate: float = 2e-3
     layer_decay: float = 1.0
 
@@ -34,7 +34,7 @@ TESTBEDS = {
     "texmot12": Testbed("texmot12"),
     "motion12, 0.9 hidden": Testbed("motion12", hidden=0.9),
     "detail12, 0.9 hidden": Testbed("detail12", hidden=0.9),
-    "motion12, 40 epochs": Testbed("motion12", epochs=40),
+    "motion12, 48 epochs": Testbed("motion12", epochs=48),
     "motion12, rate 1e-3": Testbed("motion12", rate=1e-3),
     "motion12, layer decay 0.75": Testbed("motion12", layer_decay=0.75),
 }

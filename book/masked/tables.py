@@ -59,11 +59,13 @@ def actor_table(records: Records, setting: Setting) -> pd.DataFrame:
             {
                 "start": name,
                 "extra labels": labels,
-                **tables.row(group, baseline),
-                "shuffled boxes, mAP %": round(sum(wrong) / len(wrong), 1),
+                "mAP %": tables.accuracy(group),
+                "gain": baseline and tables.gain(group, baseline),
+                "n": len(group),
+                "mAP %, shuffled boxes": round(sum(wrong) / len(wrong), 1),
             }
         )
-    return pd.DataFrame(rows).drop(columns="chosen %")
+    return pd.DataFrame(rows)
 
 
 def beside_print(records: Records, number: str, heading: str) -> pd.DataFrame:
@@ -76,10 +78,10 @@ def beside_print(records: Records, number: str, heading: str) -> pd.DataFrame:
             {
                 f"{column}|top-1 %": tables.accuracy(group),
                 f"{column}|paper": paper[name, PRINTED[role]],
-                "n": len(group),
             }
         )
-    return pd.DataFrame(list(rows.values()))
+    counts = [len(records[next(iter(TASKS)), name]) for name in rows]
+    return pd.DataFrame(list(rows.values())).assign(n=counts)
 
 
 def target_table(records: Records) -> pd.DataFrame:
@@ -107,8 +109,16 @@ def start_table(records: Records) -> pd.DataFrame:
     rows = []
     for (role, name), group in records.items():
         baseline = None if name == SCRATCH else records[role, SCRATCH]
-        rows.append({"task": TASKS[role], "start": name, **tables.row(group, baseline)})
-    return pd.DataFrame(rows).drop(columns="chosen %")
+        rows.append(
+            {
+                "task": TASKS[role],
+                "start": name,
+                "top-1 %": tables.accuracy(group),
+                "gain": baseline and tables.gain(group, baseline),
+                "n": len(group),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def learnt_table(records: Records, setting: Setting) -> pd.DataFrame:

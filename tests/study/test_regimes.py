@@ -45,6 +45,12 @@ def test_the_map_says_the_same_and_is_bold_where_the_interval_leaves_out_0(cells
     assert low == -high, "0 must have the colour of nothing"
 
 
+def test_where_nothing_differs_the_map_has_the_colour_of_nothing(cells):
+    plot = regime_map(cells, {"none": ("ours", "ours")}, **AXES).axes[0]
+    low, high = plot.images[0].get_clim()
+    assert low == -high < 0
+
+
 def test_the_reading_counts_the_cells_beyond_0(cells):
     reading = regime_reading(None, cells, PAIRS, "why")
     assert "-5 points (16, 200) to 19.7 points (16, 100)" in reading.found
