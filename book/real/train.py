@@ -77,10 +77,10 @@ def main(given: list[str]) -> None:
 
 
 def with_published(table: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The table with a column of what is printed for its rows elsewhere; None where nothing is."""
-    printed = pd.read_csv(PUBLISHED).query("group == @group").set_index("training")["top-1 %"]
-    found = [printed.get(name) for name in table["training"]]
-    if any(value is not None for value in found):
+    """The table with a column of what is printed for its rows elsewhere, if anything is."""
+    printed = pd.read_csv(PUBLISHED, dtype=str).query("group == @group").set_index("training")
+    found = [printed["top-1 %"].get(name, "–") for name in table["training"]]
+    if set(found) != {"–"}:
         table.insert(list(table.columns).index("gain") + 1, "published", found)
     return table
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from book.real import train
@@ -46,3 +47,10 @@ def test_on_clips_all_seeds_start_from_one_network_of_each_kind():
 def test_a_pair_that_is_none_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(UserError, match=r"GROUP.*'resnett'.*resnet"):
         train.main([str(tmp_path), "resnett"])
+
+
+def test_what_was_printed_stands_beside_the_rows_that_it_is_of():
+    rows = pd.DataFrame({"training": ["teacher", "KD, steps of Ours*"], "gain": [1.0, 2.0]})
+    assert list(train.with_published(rows.copy(), "resnet")["published"]) == ["72.34", "–"]
+    assert list(train.with_published(rows.copy(), "wrn")["published"]) == ["75.61", "–"]
+    assert "published" not in train.with_published(rows, "resolution")
