@@ -1,6 +1,5 @@
 """What the supplement says, held against its own numbers and against the networks built here."""
 
-from collections.abc import Iterable
 from functools import cache
 
 import pandas as pd
@@ -9,6 +8,7 @@ import torch
 from book.flow.tables import counted
 from kdlib import models
 from kdlib.models.flow_decoder import FlowDecoder
+from kdlib.study.audits import Row, sentence
 from kdlib.study.chapter import Records
 
 LAYER = "MaxPool_3a"
@@ -28,31 +28,31 @@ def table(records: Records) -> pd.DataFrame:
     return pd.DataFrame(
         [
             *(_row_of_counts(name) for name in ("improved", "degraded")),
-            _row(
+            sentence(
                 "Figure 3: one of the two numbers of degraded classes is right",
                 f"{degraded} would be {100 * degraded / total:.2f} %, {share} % would be {both} "
                 f"classes; unchanged are {left - degraded} or {left - both}",
                 [],
             ),
-            _row(
+            sentence(
                 "Figure 3: less than ±0.1 % apart are the remaining classes",
                 "of n test videos a class the smallest step is 100 / n %: 2 % of 50 videos, so "
                 "that within ±0.1 % means equal",
                 [],
             ),
-            _row(
+            sentence(
                 "Figure 1: at layer 3A the decoder's output is 28 × 28",
                 f"so are, of 224 pixels, {', '.join(at_28)}; {LAYER} has {sizes[LAYER][0]} "
                 "channels",
                 [LAYER in at_28],
             ),
-            _row(
+            sentence(
                 "Figure 4: the decoder is PWC-Net's, of three channels",
                 f"its convolutions see {', '.join(map(str, inputs))} channels; which three come "
                 "out is not said",
                 [decoder.predict.out_channels == 3],
             ),
-            _row(
+            sentence(
                 "Section 4: maps of the layers 5X are 7 × 7 × 8",
                 "so they are of 64 frames of 224 pixels: "
                 + ", ".join(
@@ -67,7 +67,7 @@ def table(records: Records) -> pd.DataFrame:
                 ),
             ),
         ]
-    )
+    ).rename(columns={"what is printed": "what follows"})
 
 
 def share_is_right(name: str) -> bool:
@@ -77,21 +77,14 @@ def share_is_right(name: str) -> bool:
     return abs(100 * count / total - share) < 0.051
 
 
-def _row_of_counts(name: str) -> dict[str, str]:
+def _row_of_counts(name: str) -> Row:
     total, _ = counted()["in all"]
     count, share = counted()[name]
-    return _row(
+    return sentence(
         f"Figure 3: {count} of {total} classes {name} are {share} %",
         f"{count} / {total} is {100 * count / total:.2f} %",
         [share_is_right(name)],
     )
-
-
-def _row(said: str, follows: str, cases: Iterable[bool]) -> dict[str, str]:
-    """cases: whether what is said holds, wherever it is said to; none where it is not known."""
-    held = list(cases)
-    agrees = "yes" if all(held) else "no"
-    return {"what is said": said, "what follows": follows, "agrees": agrees if held else "–"}
 
 
 @cache

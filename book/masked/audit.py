@@ -1,13 +1,12 @@
 """What the appendix says, and whether its printed tables bear it out. Sentences in our words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
 from book.masked import printed, recipes, tables
+from kdlib.study.audits import Row, points, sentence
 from kdlib.study.chapter import Records
-
-Row = dict[str, str]
 
 
 def table(records: Records) -> pd.DataFrame:
@@ -18,20 +17,6 @@ def table(records: Records) -> pd.DataFrame:
     """
     parts = (_detection, _tokens, _starts, _pixels, _several_values, _settings)
     return pd.DataFrame([row for part in parts for row in part()])
-
-
-def _row(said: str, shown: str, cases: Iterable[object]) -> Row:
-    """cases: whether what is said holds, wherever it is said to."""
-    held = [bool(case) for case in cases]
-    some = f"in {sum(held)} of {len(held)}"
-    agrees = "yes" if all(held) else some if any(held) else "no"
-    return {"what is said": said, "what is printed": shown, "agrees": agrees}
-
-
-def _points(values: Mapping[tuple[str, str], float] | Mapping[str, float]) -> str:
-    """Such as "K400 +1.2, SSv2 +2.8"."""
-    names = (name if isinstance(name, str) else " ".join(name) for name in values)
-    return ", ".join(f"{n} {v:+.1f}" for n, v in zip(names, values.values(), strict=True))
 
 
 def _is(value: float, stated: float) -> bool:
@@ -55,27 +40,27 @@ def _detection() -> list[Row]:
 
     vits = {made["parameters"]: made for _, made in sizes.values()}.values()
     return [
-        _row(
+        sentence(
             "A.1: without labels MVD with ViT-L is 3.4 above VideoMAE",
             f"{over['L', '×']:+.1f}",
             [_is(over["L", "×"], 3.4)],
         ),
-        _row(
+        sentence(
             "A.1: with labels it is 1.7 above",
             f"{over['L', '✓']:+.1f}",
             [_is(over["L", "✓"], 1.7)],
         ),
-        _row(
+        sentence(
             "A.1: ViT-H has 41.1 mAP, 1.6 above the best before",
             f"{found['MVD-H (Teacher-H)', '✓']}, {over['H', '✓']:+.1f}",
             [_is(found["MVD-H (Teacher-H)", "✓"], 41.1), _is(over["H", "✓"], 1.6)],
         ),
-        _row(
+        sentence(
             "Table 10: labels of Kinetics help every network",
-            _points(labels),
+            points(labels),
             (gain > 0 for gain in labels.values()),
         ),
-        _row(
+        sentence(
             "Table 10: GFLOPs and parameters are those of ViT-B, L and H on 16 frames of 224 "
             "pixels, within 2 %",
             "counted here: "
@@ -97,9 +82,9 @@ def _tokens() -> list[Row]:
         for data in printed.VIDEO_SETS
     }
     return [
-        _row(
+        sentence(
             "A.2: masked reconstruction is better than per-token distillation of either input",
-            _points(over),
+            points(over),
             (margin > 0 for margin in over.values()),
         )
     ]
@@ -111,20 +96,20 @@ def _starts() -> list[Row]:
     on_ssv2 = {name: value for name, value in over.items() if name[1] == "SSv2"}
     two = {d: patch["2×16×16", d] - patch["4×16×16", d] for d in printed.VIDEO_SETS}
     return [
-        _row(
+        sentence(
             "A.2: a teacher's weights bring no significant gain (no spread is printed; here: at "
             "most 0.2 points)",
-            _points(over),
+            points(over),
             (value < 0.251 for value in over.values()),
         ),
-        _row(
+        sentence(
             "A.2: on SSv2 they are even worse",
-            _points(on_ssv2),
+            points(on_ssv2),
             (value < 0 for value in on_ssv2.values()),
         ),
-        _row(
+        sentence(
             "A.2: two frames a token are better than four",
-            _points(two),
+            points(two),
             (value > 0 for value in two.values()),
         ),
     ]
@@ -135,22 +120,22 @@ def _pixels() -> list[Row]:
     gains, arrows = printed.gains_of_features(), printed.arrows()
     epochs = printed.published("table-14")["epoch"].tolist()
     return [
-        _row(
+        sentence(
             "A.3: features gain 0.4 points on ImageNet-1K",
             f"{gains['IN-1K']:+.1f}",
             [_is(gains["IN-1K"], 0.4)],
         ),
-        _row(
+        sentence(
             "Table 14: the arrows are the differences of its rows",
-            _points(gains),
+            points(gains),
             (_is(gains[data], value) for data, value in arrows.items()),
         ),
-        _row(
+        sentence(
             "A.3: on videos features gain more than on images",
-            _points(gains),
+            points(gains),
             (gains[data] > gains["IN-1K"] for data in printed.VIDEO_SETS),
         ),
-        _row(
+        sentence(
             "A.2: after 200 epochs MVD is 0.7 above VideoMAE of 1600 (Figure 4); in a table too",
             f"the tables have {' and '.join(epochs)} epochs; on which data set is not said",
             ["200" in epochs],
@@ -161,7 +146,7 @@ def _pixels() -> list[Row]:
 def _several_values() -> list[Row]:
     """Students that stand in several tables."""
     rows = [
-        _row(
+        sentence(
             f"ViT-B of both ViT-B teachers, 400 epochs, {data}: one setting, one value",
             ", ".join(f"{value} ({place})" for place, value in found.items()),
             [len(set(found.values())) == 1],
@@ -177,7 +162,7 @@ def _several_values() -> list[Row]:
         shown.append(f"{data}: {value}; of the video teacher {of_video}, of both {both[data]}")
     text = "; ".join(shown).replace("{", "").replace("}", "").replace("'", "")
     said = "Table 13, two frames: the student is that of Table 11, or the default one"
-    return [*rows, _row(said, text, known)]
+    return [*rows, sentence(said, text, known)]
 
 
 def _settings() -> list[Row]:
@@ -185,12 +170,12 @@ def _settings() -> list[Row]:
     both = ("Sth-Sth V2", "Kinetics-400")
     unknown = [t for t in both if recipes.FINE_TUNING[t]["H"].epochs is None]
     rows = [
-        _row(
+        sentence(
             "Table 16: settings of all sizes, H too (its drop path and dropout are there)",
             f"no epochs of ViT-H for {' and '.join(unknown)}",
             (target not in unknown for target in both),
         ),
-        _row(
+        sentence(
             "B.1: students are distilled for 400 epochs unless it is said (Table 10 says nothing)",
             "the released code's read-me gives its MVD-L 800 epochs",
             [False],
@@ -200,7 +185,7 @@ def _settings() -> list[Row]:
         settings = len(printed.published(f"table-{number}"))
         compared, other = settings * min(number - 14, 2), recipes.differences(f"table-{number}")
         rows.append(
-            _row(
+            sentence(
                 f"Table {number}: the released scripts have the same",
                 f"not in {'; '.join(other)}",
                 [False] * len(other) + [True] * (compared - len(other)),

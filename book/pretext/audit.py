@@ -4,7 +4,6 @@ Sentences stand here in our words. What is said "on" pre-training, complexity an
 of the benchmark that the page on distillation belongs to, and of the supporting tables.
 """
 
-from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import pandas as pd
@@ -26,9 +25,8 @@ from book.pretext.printed import (
     published,
     three_clips_over_more,
 )
+from kdlib.study.audits import Row, points, sentence
 from kdlib.study.chapter import Records
-
-Row = dict[str, str]
 
 
 def table(records: Records) -> pd.DataFrame:
@@ -39,21 +37,6 @@ def table(records: Records) -> pd.DataFrame:
     """
     parts = (_sizes, _complexity, _sources, _categories, _benchmark, _several_values)
     return pd.DataFrame([row for part in parts for row in part()])
-
-
-def _row(said: str, printed: str, cases: Iterable[object]) -> Row:
-    """cases: whether what is said holds, wherever it is said to."""
-    held = [bool(case) for case in cases]
-    some = f"in {sum(held)} of {len(held)}"
-    agrees = "yes" if all(held) else some if any(held) else "no"
-    return {"what is said": said, "what is printed": printed, "agrees": agrees}
-
-
-def _points(values: Mapping[str, float] | Mapping[tuple[str, str], float], digits: int = 1) -> str:
-    """Such as "VCOP +9.3, RotNet +6.3"."""
-    names = (name if isinstance(name, str) else " ".join(name) for name in values)
-    pairs = zip(names, values.values(), strict=True)
-    return ", ".join(f"{name} {value:+.{digits}f}" for name, value in pairs)
 
 
 def _within(value: float, low: float, high: float) -> bool:
@@ -72,23 +55,23 @@ def _sizes() -> list[Row]:
     students = {target: [found["ST", size, target] for size in SIZES] for target in TARGETS}
     teachers = max(found[name, "100k", "UCF101"] for name in ("T1", "T2"))
     return [
-        _row(
+        sentence(
             "Table 1: the student outperforms both teachers in all cases",
             f"{min(over.values()):+.1f} to {max(over.values()):+.1f} over the better one",
             (margin > 0 for margin in over.values()),
         ),
-        _row(
+        sentence(
             "Table 1: it is best with teachers of 30k clips",
             "; ".join(f"{target} {', '.join(map(str, row))}" for target, row in students.items()),
             (SIZES[row.index(max(row))] == "30k" for row in students.values()),
         ),
-        _row(
+        sentence(
             "Inference 1: distillation makes do with a smaller set for pre-training",
             f"UCF101: student of teachers of 10k {students['UCF101'][0]}, best teacher of 100k "
             f"{teachers}; the student on labels alone is not printed",
             [students["UCF101"][0] > teachers],
         ),
-        _row(
+        sentence(
             "Section on subset size: fine-tuned, RSPNet is the best of all tasks",
             ", ".join(f"{network} {tasks[network, 'RSPNet', '']}" for network in NETWORKS),
             (max(TASKS, key=lambda t: tasks[network, t, ""]) == "RSPNet" for network in NETWORKS),
@@ -110,12 +93,12 @@ def _complexity() -> list[Row]:
         return {task: over[task, network] for task in asked}
 
     return [
-        _row(
+        sentence(
             "Section on complexity: the tasks are VCOP, PRP and RSPNet",
             f"Table 2 has {', '.join(tasks)}",
             (task in tasks for task in ("VCOP", "PRP", "RSPNet")),
         ),
-        _row(
+        sentence(
             "Section on complexity: the teachers are the benchmark's models",
             "the accuracy by task is that of "
             + ", ".join(
@@ -124,24 +107,24 @@ def _complexity() -> list[Row]:
             ),
             known.values(),
         ),
-        _row(
+        sentence(
             "Table 2: the R21D student of PRP outperforms its teachers",
-            f"over the best of three: {_points(of('R21D', 'PRP'))}",
+            f"over the best of three: {points(of('R21D', 'PRP'))}",
             [over["PRP", "R21D"] > 0],
         ),
-        _row(
+        sentence(
             "Table 2: the R21D students of VCOP and RotNet perform low",
-            f"over the best of three: {_points(of('R21D', 'VCOP', 'RotNet'))}",
+            f"over the best of three: {points(of('R21D', 'VCOP', 'RotNet'))}",
             (margin < 0 for margin in of("R21D", "VCOP", "RotNet").values()),
         ),
-        _row(
+        sentence(
             "Table 2: the ShuffleNet student outperforms its teachers for all tasks",
-            f"over the best of three: {_points(of('ShuffleNet', *tasks))}",
+            f"over the best of three: {points(of('ShuffleNet', *tasks))}",
             (margin > 0 for margin in of("ShuffleNet", *tasks).values()),
         ),
-        _row(
+        sentence(
             "Inference 2: different complexities help to learn complementary features",
-            f"over the best of three: {_points(over)}",
+            f"over the best of three: {points(over)}",
             (margin > 0 for margin in over.values()),
         ),
     ]
@@ -156,19 +139,19 @@ def _sources() -> list[Row]:
         for task in over
     }
     return [
-        _row(
+        sentence(
             "Section on other sources: the tasks are RotNet and VCOP",
             f"Table 3 has {', '.join(over)}",
             (task in stated for task in over),
         ),
-        _row(
+        sentence(
             "Table 3: students are 20.5 (RotNet) and 12.6 (VCOP) above the mean of their teachers",
-            _points({task: over[task] for task in stated}, digits=2),
+            points({task: over[task] for task in stated}, digits=2),
             (_is(over[task], value) for task, value in stated.items()),
         ),
-        _row(
+        sentence(
             "Inference 3: knowledge of different sources is complementary",
-            f"over the better teacher: {_points(over_better)}",
+            f"over the better teacher: {points(over_better)}",
             (margin > 0 for margin in over_better.values()),
         ),
     ]
@@ -185,26 +168,26 @@ def _categories() -> list[Row]:
         for category, *teachers, _ in published("table-4").itertuples(index=False)
     }
     return [
-        _row(
+        sentence(
             "Table 4, R21D: students are 39.2 (contrastive) and 1.5 (non-contrastive) above one "
             "task of space and time",
-            "; ".join(f"{network}: {_points(each)}" for network, each in by_network.items()),
+            "; ".join(f"{network}: {points(each)}" for network, each in by_network.items()),
             (_is(by_network["R21D"][name], value) for name, value in stated.items()),
         ),
-        _row(
+        sentence(
             "Section on categories: the network is R21D",
             "the caption of Table 4 says ShuffleNet, teachers and student",
             [False],
         ),
-        _row(
+        sentence(
             "Table 4: two tasks teach more than the better one of them",
-            f"over the better task (its teacher by the supporting tables): {_points(over_better)}",
+            f"over the better task (its teacher by the supporting tables): {points(over_better)}",
             (margin > 0 for margin in over_better.values()),
         ),
-        _row(
+        sentence(
             "Inference 4: different tasks teach orthogonal features",
             "the student of RotNet and VCOP less that of one of them at three complexities "
-            f"(Table 2): {_points(over)}",
+            f"(Table 2): {points(over)}",
             (margin > 0 for margin in over.values()),
         ),
     ]
@@ -228,50 +211,50 @@ def _benchmark() -> list[Row]:
     contrastive = {key: gain for key, gain in flat.items() if key not in spatial}
     ranges = {"UCF101": (6, 9), "Diving48": (3, 6)}
     return [
-        _row(
+        sentence(
             "On complexity: from three to four turns RotNet loses over 10 points on R21D",
             f"{-lost:+.1f}",
             [lost > 10],
         ),
-        _row(
+        sentence(
             "On complexity: three clips are best for VCOP, by 2 to 3 points",
-            f"over the best other: {_points(three)}",
+            f"over the best other: {points(three)}",
             (_within(margin, 2, 3) for margin in three.values()),
         ),
-        _row(
+        sentence(
             "On complexity: more rates do not help a small network in PRP, but a larger one",
-            f"two to four rates: {_points(rise)}",
+            f"two to four rates: {points(rise)}",
             [rise["ShuffleNet"] <= 0, rise["R21D"] > 0],
         ),
-        _row(
+        sentence(
             "On pre-training: RSPNet gains 6 to 7 points from 10k to 30k clips",
-            _points(more),
+            points(more),
             (_within(gain, 6, 7) for gain in more.values()),
         ),
-        _row(
+        sentence(
             "On pre-training: after 100 epochs RSPNet gains less than 1.5 points",
             f"from 100 to 200: {min(longer.values()):+.1f} to {max(longer.values()):+.1f}",
             (gain < 1.5 for gain in longer.values()),
         ),
-        _row(
+        sentence(
             "On pre-training: at 50k clips all tasks but PRP gain less than 2 points",
-            f"from 30k to 50k, R21D, UCF101: {_points(larger)}",
+            f"from 30k to 50k, R21D, UCF101: {points(larger)}",
             (gain < 2 for gain in larger.values()),
         ),
-        _row(
+        sentence(
             "On pre-training: as a rule accuracy rises with the number of clips",
             "10k to 30k to 50k, R21D, UCF101 and HMDB51, six tasks",
             steps,
         ),
-        _row(
+        sentence(
             "On other sources: SSv2 is better than K400 for RotNet and VCOP, by 6 to 9 points on "
             "UCF101 and 3 to 6 on Diving48",
-            _points(spatial),
+            points(spatial),
             (_within(gain, *ranges[target]) for (_, target), gain in spatial.items()),
         ),
-        _row(
+        sentence(
             "On other sources: K400 is better than SSv2 for CVRL and RSPNet on both",
-            _points(contrastive),
+            points(contrastive),
             (gain < 0 for gain in contrastive.values()),
         ),
     ]
@@ -297,7 +280,7 @@ def _several_values() -> list[Row]:
     several = {name: found for name, found in _values().items() if len(found) > 1}
     same = {name: len(set(found.values())) == 1 for name, found in several.items()}
     differing = [
-        _row(
+        sentence(
             f"{name}: one setting, one value",
             ", ".join(f"{value} ({place})" for place, value in found.items()),
             [False],
@@ -305,7 +288,7 @@ def _several_values() -> list[Row]:
         for name, found in several.items()
         if not same[name]
     ]
-    count = _row(
+    count = sentence(
         "A setting that stands in several tables has one value",
         f"{len(several)} settings stand in two tables or more",
         same.values(),
