@@ -5,6 +5,7 @@ A training may be stopped at any moment, and goes on when it is called again. On
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,13 +52,21 @@ def main(given: list[str]) -> None:
     for name in options.groups:
         if name not in GROUPS:
             raise unknown("GROUP", name, GROUPS)
+    for name, least in (("epochs", 2), ("batch", 1), ("seeds", 1)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name}: {least} or more, not {getattr(options, name)}")
+    if options.keep and not re.fullmatch(r"[\w-]+", options.keep):
+        raise UserError(f"--keep: a name of letters, digits and -, not {options.keep!r}")
     setting = Setting(
         "laptop", "image:cifar100", options.folder, device=options.device, jobs=options.jobs
     )
     bed = cifar(options.epochs, options.batch, precision=options.precision)
     chosen = {name: GROUPS[name][0](range(options.seeds), bed) for name in options.groups or GROUPS}
-    for made in chosen.values():
-        for label in options.without:
+    for label in options.without:
+        rows = {row for made in chosen.values() for row in made}
+        if label not in rows:
+            raise unknown("--without", label, rows)
+        for made in chosen.values():
             made.pop(label, None)
     specs = [spec for made in chosen.values() for group in made.values() for spec in group]
     keys, store = setting.datasets.keys(specs), setting.run_store

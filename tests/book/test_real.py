@@ -54,3 +54,19 @@ def test_what_was_printed_stands_beside_the_rows_that_it_is_of():
     assert list(train.with_published(rows.copy(), "resnet")["published"]) == ["72.34", "–"]
     assert list(train.with_published(rows.copy(), "wrn")["published"]) == ["75.61", "–"]
     assert "published" not in train.with_published(rows, "resolution")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--epochs", "1"], "--epochs: 2 or more"),
+        (["--batch", "0"], "--batch: 1 or more"),
+        (["--seeds", "0"], "--seeds: 1 or more"),
+        (["--keep", "../out of here"], "--keep: a name"),
+        (["--keep", ".."], "--keep: a name"),
+        (["wrn", "--without", "Our's"], "--without.*Ours"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_read(tmp_path, given, said):
+    with pytest.raises(UserError, match=said):
+        train.main([str(tmp_path), *given])

@@ -96,3 +96,15 @@ def test_longer_trainings_and_looks_are_larger(make_spec):
     assert size(make_spec(epochs=4)).calls > 1.5 * size(make_spec(epochs=2)).calls
     taught = replace(make_spec(), method=MethodSpec("kd", (make_spec(),)))
     assert size(taught).macs > size(make_spec()).macs
+
+
+@pytest.mark.parametrize(
+    ("calls", "macs", "seconds"),
+    # Steps that `benchmarks.gpu_step` timed on an H100: KD of ResNet56 -> ResNet20 at batch 64 and
+    # 512, a SlowFast 4x16 at batch 32.
+    [(620, 64 * 2.48e8, 0.0198), (620, 512 * 2.48e8, 0.0237), (1524, 32 * 8.01e10, 0.191)],
+)
+def test_a_step_on_a_gpu_takes_what_was_measured_within_a_factor_of_two(calls, macs, seconds):
+    steps = 10_000
+    expected = on_reference(Size(steps * calls, steps * macs), "cuda") / steps
+    assert 0.5 < expected / seconds < 2
