@@ -22,6 +22,12 @@ nb_merge_streams = True
 myst_enable_extensions = ["alert", "amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+# The papers, where a book has a list of them.
+bibtex_bibfiles = sorted(path.name for path in Path(__file__).parent.glob("*.bib"))
+bibtex_reference_style = "author_year"
+if bibtex_bibfiles:
+    extensions.append("sphinxcontrib.bibtex")
+
 # The pages of kdlib's API, where this copy of the book has them.
 LIBRARY = (Path(__file__).parent / "library").is_dir()
 if LIBRARY:
@@ -48,15 +54,15 @@ html_theme_options = {
     "footer_content_items": [],
     "use_download_button": True,
     "use_fullscreen_button": False,
-    "pygments_light_style": "tango",
-    "pygments_dark_style": "github-dark",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_sidebars = {
     "**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html", "page-toc.html"]
 }
 html_context = {"default_mode": "light"}
 html_static_path = ["_static"]
-html_css_files = ["kd.css"]
+html_css_files = ["artifacts.css", "kd.css"]
 html_favicon = "_static/favicon.svg"
 html_last_updated_fmt = None
 html_show_copyright = False

@@ -39,12 +39,13 @@ def below(
     chapter: Chapter,
     study: Study,
     value: Value,
+    reading: Reading | None,
     records: Records,
     elsewhere: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
     """HTML that stands below an artifact on a chapter's page; elsewhere: folded tables by title."""
     ends = ("csv", "tex", "json") if isinstance(value, pd.DataFrame) else ("svg", "png", "json")
-    box = _box(study.read(value, records)) if study.read else ""
+    box = _box(reading) if reading else ""
     folded = "".join(
         f'<details class="kd-folded"><summary>{html.escape(title)}</summary>{tables.table(other)}'
         "</details>"

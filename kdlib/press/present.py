@@ -41,23 +41,28 @@ def show(chapter: Chapter, artifact: str) -> HTML:
     shown = value
     if isinstance(shown, pd.DataFrame):
         shown, notes, folded = reference.beside(shown, artifact, chapter.setting, study.specs())
-    body = table(shown) if isinstance(shown, pd.DataFrame) else figure(shown, study.title)
+    reading = study.read(value, records) if study.read else None
+    # Who does not see a figure hears what was found in it.
+    heard = ". ".join(filter(None, [study.title, reading and reading.found]))
+    body = table(shown) if isinstance(shown, pd.DataFrame) else figure(shown, heard)
     source = stamp.artifact_text(chapter.setting, study.runs)
     lines = " ".join(html.escape(line) for line in (source, *notes))
     caption = f"{html.escape(study.title)} <code>{html.escape(artifact)}</code><br>{lines}"
-    below = evidence.below(chapter, study, value, records, folded)
+    below = evidence.below(chapter, study, value, reading, records, folded)
     return HTML(
         f'<figure class="kd-artifact">{body.data}<figcaption>{caption}</figcaption></figure>{below}'
     )
 
 
-def figure(value: Figure, title: str) -> HTML:
-    """A matplotlib figure as an SVG image that text readers can name."""
+def figure(value: Figure, said: str) -> HTML:
+    """A matplotlib figure as an SVG image; said: what screen readers say in its place."""
     data = io.BytesIO()
     value.savefig(data, format="svg", bbox_inches="tight", metadata={"Date": None})
+    # Pictures within it must keep their colours where the page is dark.
+    kinds = "kd-figure" if b"<image" in data.getvalue() else "kd-figure kd-drawn"
     source = base64.b64encode(data.getvalue()).decode()
     source = f"data:image/svg+xml;base64,{source}"
-    return HTML(f'<img class="kd-figure" alt="{html.escape(title)}" src="{source}">')
+    return HTML(f'<img class="{kinds}" alt="{html.escape(said)}" src="{source}">')
 
 
 def table(value: pd.DataFrame) -> HTML:
@@ -143,14 +148,14 @@ def _p(value: float | None) -> str | None:
 
 
 def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6) -> HTML:
-    """A clip uint8 (T, H, W, 3) that moves on any page: an animated, lossless WebP image."""
+    """A clip uint8 (T, H, W, 3) that moves on any page, until it is pressed: lossless WebP."""
     images = [
         Image.fromarray(frame).resize((pixels, pixels), Image.Resampling.NEAREST)
         for frame in frames
     ]
-    data = io.BytesIO()
+    moving, still = io.BytesIO(), io.BytesIO()
     images[0].save(
-        data,
+        moving,
         "webp",
         save_all=True,
         append_images=images[1:],
@@ -158,12 +163,23 @@ def clip(frames: np.ndarray, caption: str, *, pixels: int = 192, fps: float = 6)
         loop=0,
         lossless=True,
     )
-    source = base64.b64encode(data.getvalue()).decode()
+    images[0].save(still, "webp", lossless=True)
     name = html.escape(caption)
+    other = (
+        "this.querySelectorAll('img').forEach(i=>i.hidden=!i.hidden);"
+        "this.ariaPressed=this.ariaPressed!='true'"
+    )
     return HTML(
-        f'<figure class="kd-clip"><img alt="{name}" src="data:image/webp;base64,{source}">'
+        f'<figure class="kd-clip"><button type="button" title="Stop or move" aria-pressed="false" '
+        f'onclick="{other}">{_picture("kd-moving", name, moving)}'
+        f"{_picture('kd-still', name, still, 'hidden')}</button>"
         f"<figcaption>{name}</figcaption></figure>"
     )
+
+
+def _picture(kind: str, name: str, data: io.BytesIO, hidden: str = "") -> str:
+    source = base64.b64encode(data.getvalue()).decode()
+    return f'<img class="{kind}" alt="{name}" {hidden} src="data:image/webp;base64,{source}">'
 
 
 def row(*parts: HTML) -> HTML:

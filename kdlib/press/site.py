@@ -18,11 +18,17 @@ from pathlib import Path
 
 import yaml
 
-from kdlib.press import library
+from kdlib.press import library, pages
 from kdlib.study.seal import seal, unseal
 
 IMAGES = {".png", ".svg", ".jpg", ".gif", ".webp"}
-PACKAGES = ("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline")
+PACKAGES = (
+    "sphinx",
+    "myst-nb",
+    "sphinx-book-theme",
+    "sphinx-mathjax-offline",
+    "sphinxcontrib-bibtex",
+)
 KEY = ".key.json"  # what the site was made of, and the checksums of its files
 NOT_RUN = "\n\n> **Note.** The notebooks of this chapter were not run for this copy of the book.\n"
 
@@ -71,8 +77,8 @@ def build(
         _write(work / "book", files)
         _sphinx(work, title, stamp, strict)
         _write(work / "html", attached)
-        pages = [path for path in sorted((work / "html").rglob("*")) if path.is_file()]
-        seal(work / "html" / KEY, pages, {"key": key})
+        made = [path for path in sorted((work / "html").rglob("*")) if path.is_file()]
+        seal(work / "html" / KEY, made, {"key": key})
         if output.exists():
             os.replace(output, work / "old")
         os.replace(work / "html", output)
@@ -110,6 +116,8 @@ def _sources(
     yield "_static/mathjax.js", _mathjax().read_bytes()
 
     own = {page.stem: page.read_text(encoding="utf-8") for page in sorted(book.glob("*.md"))}
+    for path in sorted(book.glob("*.bib")):
+        yield path.name, path.read_bytes()
     landing = own.pop("index")
     extra_pages = {**own, **extra_pages}
     landing += _toctree(list(extra_pages), caption="Results", hidden=True)
@@ -126,7 +134,7 @@ def _sources(
         text += _toctree(list(notebooks), heading="In this chapter") if notebooks else NOT_RUN
         yield f"{name}/index.md", text.encode()
         for page, path in notebooks.items():
-            yield f"{name}/{page}.ipynb", path.read_bytes()
+            yield f"{name}/{page}.ipynb", pages.folded(path.read_bytes())
         for path in sorted((book / name).iterdir()):
             if path.suffix in IMAGES:
                 yield f"{name}/{path.name}", path.read_bytes()
@@ -163,7 +171,7 @@ def _mathjax() -> Path:
 
 def _key(files: Mapping[str, bytes], *settings: str) -> str:
     """What the site is made of: pages, settings, this code and the packages that render."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
+    digest = hashlib.sha256(Path(__file__).read_bytes() + Path(pages.__file__).read_bytes())
     for name, content in files.items():
         digest.update(f"{name} {len(content)}\n".encode() + content)
     versions = [importlib.metadata.version(package) for package in PACKAGES]
@@ -191,3 +199,6 @@ def _sphinx(work: Path, title: str, stamp: str, strict: bool) -> None:
         raise SiteFailed(f"sphinx-build could not build the book:\n{last}")
     if said:
         print(said, file=sys.stderr)
+    for page in (work / "html").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(pages.accessible(text), encoding="utf-8")

@@ -42,6 +42,8 @@ def run_all(
         desc=f"0/{len(waiting)} runs",
         bar_format="{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}]",
         mininterval=0.5,
+        # Notebooks show what comes by stderr as if it were an error.
+        file=sys.stdout if "ipykernel" in sys.modules else None,
     )
     try:
         return _drive(waiting, workers, bar)

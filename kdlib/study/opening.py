@@ -1,12 +1,16 @@
-"""How a notebook opens its chapter: with the parameters of its first cell, and no others."""
+"""How a notebook opens its chapter: with the parameters of its first cell, and no others.
+
+What it shows gets its look here too, since JupyterLab has no style sheet of the book's.
+"""
 
 import ast
 import os
 
 from IPython.core.getipython import get_ipython
+from IPython.display import HTML, display
 
 from kdlib.errors import unknown
-from kdlib.study.chapter import Chapter, check_roles
+from kdlib.study.chapter import BOOK, Chapter, check_roles
 from kdlib.study.setting import Setting
 
 PARAMETERS = ("profile", "dataset", "data", "seeds", "device")
@@ -26,8 +30,10 @@ def open_chapter(
     UserError for a name that papermill was given and no notebook has (papermill itself only warns),
     and for a real set that the chapter does not read.
     """
-    shell = get_ipython()
-    check_names(shell.user_ns["In"] if shell else [])
+    if shell := get_ipython():
+        check_names(shell.user_ns["In"])
+        look = (BOOK / "_site" / "static" / "artifacts.css").read_text(encoding="utf-8")
+        display(HTML(f"<style>\n{look}</style>"))
     chapter = Chapter(name, Setting(profile, dataset, data, seeds, device))
     # `reproduce` has checked the roles of all its chapters: another one may be who reads a set.
     if os.environ.get("KDLIB_TRAIN") != "never":

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -114,12 +115,16 @@ def book(tmp_path_factory) -> Path:
     reading = Reading("Ours gains +2.1 points.", "It had room.", "Ten seeds.")
     shown, files = [], {}
     for name, value in values.items():
-        study = Study(name, "A title", lambda records: None, read=lambda v, r: reading)
+        study = Study(name, "A title", lambda records: None)
         body = present.figure(value, "A title") if name == FIGURE else present.table(value)
-        below = evidence.below(chapter, study, value, {("feature", 24): [record(0), record(1)]})
+        below = evidence.below(
+            chapter, study, value, reading, {("feature", 24): [record(0), record(1)]}
+        )
         shown.append(f'<figure class="kd-artifact">{body.data}</figure>{below}')
         ends = ("svg", "png", "json") if name == FIGURE else ("csv", "tex", "json")
         files |= {f"{evidence.FOLDER}/{name}.{end}": f"{name} {end}".encode() for end in ends}
+    frames = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    shown.append(present.row(present.clip(frames, "a clip")).data)
     claims = [entry(kind, v) for kind in ("control", "claim") for v in VERDICTS]
     shown.append(f"{present.claims_tables(claims).data}{evidence.of_claims(chapter)}")
     files[f"{evidence.FOLDER}/{chapter.claims_name}.json"] = b"[]"
@@ -127,7 +132,12 @@ def book(tmp_path_factory) -> Path:
     (source / "resolution").mkdir(parents=True)
     (source / "_site").symlink_to(ROOT / "book" / "_site")
     (source / "index.md").write_text("# The book\n")
-    (source / "resolution" / "index.md").write_text("# Resolution\n\nText.\n")
+    (source / "references.bib").write_text("@misc{kd, title={A}, author={B, C}, year={2015}}\n")
+    (source / "references.md").write_text("# Papers\n\n```{bibliography}\n:all:\n```\n")
+    formula = "$$ \\sum_k " + "+ q_k " * 40 + "$$"
+    (source / "resolution" / "index.md").write_text(
+        f"# Resolution\n\nText {{cite:p}}`kd`.\n\n{formula}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
     outputs = [new_output("display_data", data={"text/html": text}) for text in shown]
     cells = [
         new_markdown_cell("# Tables"),
@@ -283,3 +293,55 @@ def test_text_stands_left_and_numbers_right(look):
     found = sides.evaluate_all("all => all.slice(0, 4).map(c => getComputedStyle(c).textAlign)")
     assert found[:2] == ["left", "left"]
     assert found[3] == "right"
+
+
+PAGES = ["index.html", "references.html", "resolution/index.html", LESSON, VERDICTS_PAGE]
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_no_serious_fault(browser, book, name, theme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
+    page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    page.goto((book / name).as_uri())
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    # Style sheets cannot be loaded a second time from a file.
+    found = axe.run(page, options={"preload": False}).response["violations"]
+    page.close()
+    grave = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert grave == [], [(v["id"], v["nodes"][0]["html"][:200]) for v in grave]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_load_nothing_from_elsewhere_and_say_no_error(browser, book, name):
+    page = browser.new_page()
+    said, asked = [], []
+    page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("requestfailed", lambda r: said.append(r.url))
+    page.goto((book / name).as_uri())
+    page.wait_for_load_state("networkidle")
+    page.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_a_clip_stops_when_it_is_pressed_and_for_whom_motion_is_too_much(look):
+    page = look(LESSON, 1280)
+    button = page.locator(".kd-clip button")
+    moving, still = page.locator(".kd-moving"), page.locator(".kd-still")
+    for pressed in (False, True, False):
+        assert (moving.is_visible(), still.is_visible()) == (not pressed, pressed)
+        button.press("Enter")
+    page.reload()
+    page.emulate_media(reduced_motion="reduce")
+    for pressed in (False, True):
+        assert (moving.is_visible(), still.is_visible()) == (pressed, not pressed)
+        button.click()
+
+
+def test_print_says_where_its_numbers_are_from(look):
+    assert look(LESSON, A4, "print").get_by_text("Made up").first.is_visible()

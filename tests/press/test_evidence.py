@@ -45,16 +45,16 @@ def test_only_whole_and_current_artifacts_go_into_the_site(chapter, monkeypatch)
 
 
 def test_the_box_has_its_parts_escaped_and_leaves_out_the_empty_ones(chapter):
-    shown = evidence.below(chapter, study(lambda v, r: Reading("<found>")), pd.DataFrame(), {})
+    shown = evidence.below(chapter, study(), pd.DataFrame(), Reading("<found>"), {})
     assert "<strong>What was found.</strong> &lt;found&gt;" in shown
     assert "Why" not in shown
-    assert "kd-reading" not in evidence.below(chapter, study(), pd.DataFrame(), {})
+    assert "kd-reading" not in evidence.below(chapter, study(), pd.DataFrame(), None, {})
 
 
 def test_runs_are_listed_by_row_and_counted_once(chapter):
     one, two = run(0, {"last": {"score": 0.7234}}), run(1, {})
     records = {("a", 24): [one], "b": [one, two]}
-    shown = evidence.below(chapter, study(), pd.DataFrame(), records)
+    shown = evidence.below(chapter, study(), pd.DataFrame(), None, records)
     assert "The 2 runs it is made of" in shown
     assert shown.count('scope="row"') == 3
     for text in ("a 24", "kd, tsn 48 px<", "72.3", "18.5", "key0", "A &lt;CPU&gt;", "2026-01-02"):
@@ -64,5 +64,5 @@ def test_runs_are_listed_by_row_and_counted_once(chapter):
 
 def test_tables_from_elsewhere_are_folded_away(chapter):
     other = {"From <elsewhere>": pd.DataFrame({"a": [1]})}
-    shown = evidence.below(chapter, study(), pd.DataFrame(), {}, other)
+    shown = evidence.below(chapter, study(), pd.DataFrame(), None, {}, other)
     assert "<summary>From &lt;elsewhere&gt;</summary>" in shown

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from kdlib.analysis.plots import panels
 from kdlib.analysis.statistics import compare
 from kdlib.press import present
 from kdlib.study.chapter import Chapter
@@ -32,8 +33,11 @@ def test_a_clip_moves_and_is_lossless():
     frames = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), dtype=np.uint8)
     data = present.clip(frames, "a & b", pixels=16).data
     assert "a &amp; b" in data
-    image = Image.open(io.BytesIO(base64.b64decode(data.split("base64,")[1].split('"')[0])))
-    assert image.n_frames == 4
+    image, still = (
+        Image.open(io.BytesIO(base64.b64decode(part.split('"')[0])))
+        for part in data.split("base64,")[1:]
+    )
+    assert (image.n_frames, still.n_frames) == (4, 1)
     image.seek(2)
     assert np.array_equal(np.asarray(image.convert("RGB"))[::2, ::2], frames[2])
 
@@ -63,6 +67,20 @@ def test_a_shown_artifact_says_where_it_is_from(tmp_path, monkeypatch):
     assert "From generated clips; profile smoke, 2 seeds. These numbers are no evidence" in shown
     assert "cifar100" not in shown.split("</figcaption>")[0]
     assert "nothing was trained for it." in present.show(chapter, "reskd/true-size").data
+
+
+def test_a_figure_says_what_was_found_to_those_who_do_not_see_it(tmp_path, monkeypatch):
+    where = {"store": str(tmp_path / "s"), "results": str(tmp_path / "r")}
+    chapter = Chapter("resolution", Setting(profile="smoke", **where))
+    drawn, _ = panels()
+    monkeypatch.setattr(chapter, "records", lambda name: {})
+    monkeypatch.setattr(chapter, "write", lambda name, records: drawn)
+    name = "reskd/resolution-sweep"
+    study = replace(chapter.studies[name], title="A", read=lambda v, r: Reading("B <c>"))
+    chapter.studies[name] = study
+    assert 'class="kd-figure kd-drawn" alt="A. B &lt;c&gt;"' in present.show(chapter, name).data
+    drawn.axes[0].imshow(np.zeros((2, 2)))
+    assert 'class="kd-figure" alt=' in present.show(chapter, name).data
 
 
 def results():

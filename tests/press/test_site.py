@@ -118,7 +118,7 @@ def test_math_is_drawn_by_a_local_mathjax(built):
 
 def test_tables_and_verdicts_arrive_and_are_styled(built):
     assert TABLE in (built / "zeta" / "01-lesson.html").read_text()
-    style = (built / "_static" / "kd.css").read_text()
+    style = (built / "_static" / "artifacts.css").read_text()
     for verdict in VERDICTS:
         assert f".verdict-{verdict.replace(' ', '-')} {{" in style
 
