@@ -44,7 +44,9 @@ def picks(gamma: float, count: int = 12) -> Figure:
     features = F.normalize(points, dim=1)
     chosen = greedy_map(features, 1 - difficulty, count, diversity=gamma)
     figure, axes = panels(width=4.6, height=3.6)
-    shade = axes[0, 0].scatter(*points.T, c=difficulty, cmap="Greys", s=14, vmin=-0.2)
+    shade = axes[0, 0].scatter(
+        *points.T, c=difficulty, cmap="Greys", s=14, vmin=0, edgecolors="0.6", lw=0.4
+    )
     axes[0, 0].scatter(*points[chosen].T, s=70, facecolors="none", edgecolors=COLOURS[1], lw=2)
     axes[0, 0].set(xlabel="feature 1", ylabel="feature 2", title=f"γ = {gamma:g}")
     figure.colorbar(shade, label="difficulty")

@@ -121,7 +121,9 @@ def resolution_sweep(records: Records) -> Figure:
                     f"{size} px", (x, mean.estimate), (6, -12), textcoords="offset points"
                 )
     plot.set_xscale("log", base=2)
-    plot.set_xlabel("million multiply-accumulates a clip")
+    plot.set_xticks(cost, [f"{each:.3g}" for each in cost])
+    plot.margins(x=0.12)
+    plot.set_xlabel("million multiply-accumulates a clip, on a scale of doublings")
     plot.set_ylabel("top-1 on test clips, %")
     plot.set_title(f"Accuracy against cost ({_basis(records)})")
     plot.legend(loc="lower right")

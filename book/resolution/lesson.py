@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from kdlib.analysis.plots import panels
+from kdlib.analysis.plots import COLOURS, panels
 from kdlib.clips.pixels import resize
 from kdlib.data.videos import Videos
 from kdlib.methods.supervised import Supervised
@@ -37,14 +37,14 @@ def spectra(videos: Videos, sizes: tuple[int, ...], count: int = 100) -> Figure:
     figure, axes = panels(width=6.5, height=3.6)
     count = min(count, len(videos))
     full = videos.frames.shape[1]
-    for pixels in sorted(sizes, reverse=True):
+    for colour, pixels in zip(COLOURS, sorted(sizes, reverse=True), strict=False):
         first = [frames_at(videos, index, pixels)[0].mean(-1) for index in range(count)]
         grey = np.stack(first) - np.mean(first, axis=(1, 2), keepdims=True)
         power = np.abs(np.fft.fft2(grey, norm="forward")) ** 2
         frequency = np.fft.fftfreq(pixels) * pixels
         radius = np.hypot(frequency[:, None], frequency[None]).round().astype(int)
         means = [power[:, radius == r].mean() for r in range(1, pixels // 2)]
-        axes[0, 0].plot(range(1, pixels // 2), means, label=f"{pixels} px")
+        axes[0, 0].plot(range(1, pixels // 2), means, color=colour, label=f"{pixels} px")
     axes[0, 0].set_yscale("log")
     axes[0, 0].set_xlim(0, full // 2)
     axes[0, 0].set_xlabel("periods across the frame")

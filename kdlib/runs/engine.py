@@ -69,6 +69,10 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
         count = len(outcome.done) + len(outcome.failed)
         bar.set_description_str(f"{count}/{count + len(unfinished)} runs")
 
+    def advance(run: Planned, epochs: int) -> None:
+        # Sums of shares round, and a bar beyond its end has less than no time left.
+        bar.update(min(run.seconds * epochs / run.spec.recipe.epochs, bar.total - bar.n))
+
     while unfinished:
         for worker in workers:
             ready = (k for k, run in waiting.items() if not unfinished.keys() & set(run.needs))
@@ -80,12 +84,12 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
             run, before = worker.current
             kind, detail = worker.receive()
             if kind == EPOCH:
-                bar.update(run.seconds * (int(detail) - before) / run.spec.recipe.epochs)
+                advance(run, int(detail) - before)
             elif kind == BUSY:
                 waiting[run.key] = run
                 time.sleep(0.2)
             else:
-                bar.update(run.seconds * (1 - before / run.spec.recipe.epochs))
+                advance(run, run.spec.recipe.epochs - before)
                 finish(run.key, detail if kind == FAILED else None)
     return outcome
 
