@@ -205,8 +205,8 @@ def check_features(**networks: nn.Module) -> None:
     for role, network in networks.items():
         if not isinstance(network, VideoModel):
             raise UserError(
-                f"method: the {role}, a {type(network).__name__}, gives no features; wrap its "
-                "layers as kdlib.models.base.VideoModel(backbone, channels, classes)"
+                f"method: the {role}, a {type(network).__name__}, gives no features; see "
+                "kdlib.models.adapt.adapt, which gives it a head and stages"
             )
 
 
