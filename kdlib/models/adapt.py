@@ -156,7 +156,7 @@ def _classifier(name: str, head: nn.Module) -> tuple[nn.Linear, float]:
         weight, bias = last.weight.flatten(1), last.bias
         last = nn.Linear(last.in_channels, last.out_channels, bias is not None)
         last.weight = nn.Parameter(weight.detach())
-        if bias is not None:
+        if isinstance(bias, nn.Parameter):
             last.bias = bias
     if not isinstance(last, nn.Linear) or others or len(drops) > 1:
         raise UserError(
