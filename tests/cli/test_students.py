@@ -22,10 +22,11 @@ def kdlib(tmp_path, capsys):
 
 
 @pytest.fixture
-def keys(store, planned, make_spec, datasets):
+def keys(store, planned, make_spec, datasets, capsys):
     """Of a teacher of twelve generated classes and its student."""
     teacher = make_spec()
     run_all(planned(make_spec(teacher=teacher))[0], store, datasets, device="cpu", jobs=1)
+    capsys.readouterr()
     return sorted(path.name for path in (store.root / "runs").iterdir())
 
 
