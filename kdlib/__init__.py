@@ -1,7 +1,7 @@
 """kdlib: knowledge distillation for video action recognition, the library behind the study book.
 
-What a user's own script begins with is here: `Student`, `adapt`, `fit`, `infer`, `load_student`,
-`read_clip`, `save_student`. Losses, methods and models are in their packages, by name.
+What a script of one's own needs is here: `Recipe`, `Sampling`, `Student`, `adapt`, `fit`, `infer`,
+`load_student`, `read_clip`, `save_student`. Losses, methods and models are in their packages.
 """
 
 from importlib import import_module
@@ -10,6 +10,7 @@ from typing import Any
 # By name, so that the code of a run is not thought to reach all of this.
 _PLACES = {
     "Recipe": "kdlib.training.recipe",
+    "Sampling": "kdlib.clips.sampling",
     "Student": "kdlib.runs.students",
     "adapt": "kdlib.models.adapt",
     "fit": "kdlib.training.loop",
