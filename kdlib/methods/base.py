@@ -67,6 +67,8 @@ class Method(nn.Module):
         self, student: nn.Module, teachers: Sequence[nn.Module] = (), **options: Any
     ) -> None:
         super().__init__()
+        if any(teacher is student for teacher in teachers):
+            raise UserError("method.teachers: the student itself, which would be frozen; copy it")
         for name, value in checked_options(type(self), options).items():
             setattr(self, name, value)
         self.student: Any = student

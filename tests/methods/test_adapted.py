@@ -133,3 +133,10 @@ def test_maps_of_unequal_times_are_refused_by_name():
 def test_a_bare_network_is_told_of_adapt():
     with pytest.raises(UserError, match=r"a Conv3d, gives no features; see kdlib\.models\.adapt"):
         methods.build("kd", nn.Conv3d(3, 3, 1), [made("swin")[1]])
+
+
+def test_a_student_is_not_its_own_teacher():
+    _, model, _ = made("swin")
+    with pytest.raises(UserError, match="teachers: the student itself, which would be frozen"):
+        methods.build("kd", model, [model])
+    assert all(p.requires_grad for p in model.parameters())
