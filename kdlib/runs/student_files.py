@@ -13,7 +13,7 @@ import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from kdlib import models
@@ -87,7 +87,7 @@ def save_student(student: Student, path: Path | str) -> Path:
     }
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".student-") as folder:
-            save_file(state, Path(folder, path.name), {_NAME: json.dumps(content)})
+            Path(folder, path.name).write_bytes(save(state, {_NAME: json.dumps(content)}))
             os.replace(Path(folder, path.name), path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
