@@ -26,6 +26,7 @@ from kdlib.runs.students import Student
 
 _NAME = "kdlib"  # of the metadata
 _HEADER = 4_000_000  # bytes at most
+_LARGEST = 4096  # whole number among an architecture's options
 _SHOWN = 1 << 27  # pixels at most of all clips of a video together
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 Triple = tuple[float, float, float]
@@ -159,7 +160,7 @@ def _check_architecture(
         raise unknown("architecture", architecture.name, models.names())
     # No width or number of layers is beyond what the weights have.
     sizes = [size for tensor in tensors.values() if tensor.numel() for size in tensor.shape]
-    most = max([64, len(tensors), *sizes])
+    most = min(max([64, len(tensors), *sizes]), _LARGEST)
     for option, value in architecture.options.items():
         if isinstance(value, int) and value > most:
             raise UserError(f"architecture.{option}: {value} is more than its weights have")

@@ -90,6 +90,8 @@ def read_clip(video: Path | str, *, frames: int, size: int) -> Tensor:
     A frame from the middle of each of so many equal parts; the picture is reduced until it just
     covers size x size pixels, and cropped to its middle. UserError for what is no video.
     """
+    if size < 1:
+        raise UserError(f"size: at least 1 pixel, not {size}")
     pictures = decode(Path(video), (size, size))
     index = test_frames(np.array([len(pictures)]), Sampling("segments", frames))[0, 0]
     return torch.from_numpy(pictures[index])

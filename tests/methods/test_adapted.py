@@ -140,3 +140,8 @@ def test_a_student_is_not_its_own_teacher():
     with pytest.raises(UserError, match="teachers: the student itself, which would be frozen"):
         methods.build("kd", model, [model])
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_teacher_that_is_not_in_a_list():
+    with pytest.raises(UserError, match=r"method kd: teachers are a list, as \[teacher\]"):
+        methods.build("kd", made("swin")[1], made("swin")[1])
