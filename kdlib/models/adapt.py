@@ -13,6 +13,10 @@ from kdlib.models.stages import find_module, stage_maps
 from kdlib.models.weights import check_weights, read_weights
 
 Clip = tuple[int, int, int]
+Triple = tuple[float, float, float]
+
+# Of the clips of this house, as `kdlib.clips.pixels` makes them: ImageNet's.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Trunk(nn.Module):
@@ -20,15 +24,32 @@ class Trunk(nn.Module):
 
     module: its head is an Identity. features: the module whose output is the map. channels: of it.
     image: whether the network takes images; it then sees every frame alone. clip: frames, height
-    and width that it is known to take. channels_last: where the map has its channels.
+    and width that it is known to take. normalisation: as `adapt` has it. channels_last: where the
+    map has its channels.
     """
 
     channels_last = False
 
     def __init__(
-        self, module: nn.Module, features: str, channels: int, image: bool, clip: Clip
+        self,
+        module: nn.Module,
+        features: str,
+        channels: int,
+        image: bool,
+        clip: Clip,
+        normalisation: tuple[Triple, Triple] | None = None,
     ) -> None:
         super().__init__()
+        theirs = torch.tensor(normalisation or (_MEAN, _STD))
+        if theirs.shape != (2, 3) or theirs[1].min() <= 0:
+            raise UserError(
+                f"adapt: normalisation is a mean and a deviation above 0 of three colours each, not "
+                f"{normalisation}"
+            )
+        mean, std = theirs.view(2, 3, 1, 1, 1)
+        ours = torch.tensor((_MEAN, _STD)).view(2, 3, 1, 1, 1)
+        affine = torch.stack([ours[1] / std, (ours[0] - mean) / std]) if normalisation else None
+        self.register_buffer("affine", affine, persistent=False)
         self.module, self.features = module, features
         self.channels, self.image, self.clip = channels, image, clip
 
@@ -38,8 +59,7 @@ class Trunk(nn.Module):
         part = self.module.get_submodule(self.features)
         hook = part.register_forward_hook(lambda module, inputs, output: made.append(output))
         try:
-            # A hand-written network may take views that only plain memory has.
-            self.module((fold_frames(clips) if self.image else clips).contiguous())
+            self.module(self.shown(clips))
         except RuntimeError as error:
             if tuple(clips.shape[2:]) == self.clip:
                 raise
@@ -52,6 +72,13 @@ class Trunk(nn.Module):
         if not made:
             raise UserError(f"adapt: the module {self.features!r} never runs")
         return self._as_map(made[-1], len(clips), clips.shape[2])
+
+    def shown(self, clips: Tensor) -> Tensor:
+        """What the network is given of clips: images or clips, by its own normalisation."""
+        if self.affine is not None:
+            clips = clips * self.affine[0] + self.affine[1]
+        # A hand-written network may take views that only plain memory has.
+        return (fold_frames(clips) if self.image else clips).contiguous()
 
     def _as_map(self, output: object, clips: int, frames: int) -> Tensor:
         rows, axes = (clips * frames, (2, 4)) if self.image else (clips, (2, 5))
@@ -102,6 +129,7 @@ def adapt(
     weights: Path | str | None = None,
     image: bool = False,
     clip: Clip = (16, 112, 112),
+    normalisation: tuple[Triple, Triple] | None = None,
 ) -> AdaptedModel:
     """A network from elsewhere as student or teacher of every method: a copy, in two parts.
 
@@ -117,11 +145,13 @@ def adapt(
         takes what the head itself is given, a map of one place: for class tokens and the like.
     classes: K for a new head; None keeps the network's own.
     weights: a file of weights for `module`, such as torchvision publishes (`read_weights`), with
-        the head that it has there. Clips here are normalised by ImageNet's mean and deviation,
-        those of torchvision's video models by Kinetics's, slightly different ones.
+        the head that it has there.
     image: the network takes images (B, 3, H, W); the logits of all frames are averaged.
     clip: frames, height and width of a clip that it takes. A clip of this size is tried: UserError
         if the two parts do not give together what the network gives, and what else is wrong.
+    normalisation: mean and standard deviation of each colour, from 0 to 1, by which its clips were
+        normalised, where they are not ImageNet's. Of torchvision's video ResNets they are
+        ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)).
     """
     made = copy.deepcopy(module)
     if weights is not None:
@@ -129,12 +159,13 @@ def adapt(
         check_weights(path, found, made.state_dict(), "not of this network")
         made.load_state_dict(found)
     linear, dropout = _classifier(head, find_module("adapt: the network", made, head))
-    expected = _tried(made, image, clip)
-    made.set_submodule(head, nn.Identity())
     if features is not None:
         find_module("adapt: the network", made, features)
     channels, has = linear.in_features, linear.out_features
-    trunk = Trunk(made, head if features is None else features, channels, image, clip)
+    name = head if features is None else features
+    trunk = Trunk(made, name, channels, image, clip, normalisation)
+    expected = _tried(trunk)
+    made.set_submodule(head, nn.Identity())
     model = AdaptedModel(trunk, channels, has, dropout)
     model.head.fc = linear
     _choose_layout(model, expected)
@@ -167,18 +198,17 @@ def _classifier(name: str, head: nn.Module) -> tuple[nn.Linear, float]:
 
 
 @torch.no_grad()
-def _tried(module: nn.Module, image: bool, clip: Clip) -> Tensor:
-    """The logits of a clip, of a network in eval mode."""
-    shown = _probe(module, clip)
+def _tried(trunk: Trunk) -> Tensor:
+    """The logits of a clip, of a network that has its head still, in eval mode."""
+    trunk.to(next((p.device for p in trunk.parameters()), torch.device("cpu")))
+    shown = trunk.shown(_probe(trunk, trunk.clip))
     try:
-        logits = module.eval()(fold_frames(shown) if image else shown)
+        logits = trunk.module.eval()(shown)
     except Exception as error:
-        fix = "name the clip it takes, as clip=(16, 224, 224)" + (
-            "" if image else ", or image=True"
-        )
-        size = _by(clip)
+        other = "" if trunk.image else ", or image=True"
         raise UserError(
-            f"adapt: it fails on a clip of {size}: {_first_line(error)}; {fix}"
+            f"adapt: it fails on a clip of {_by(trunk.clip)}: {_first_line(error)}; name the "
+            f"clip it takes, as clip=(16, 224, 224){other}"
         ) from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

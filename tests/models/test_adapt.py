@@ -15,6 +15,7 @@ from torchvision.models.video.resnet import (
 )
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
+from kdlib.clips.pixels import to_float
 from kdlib.errors import UserError
 from kdlib.methods import build
 from kdlib.models.adapt import adapt
@@ -139,6 +140,15 @@ def test_the_network_itself_stays_as_it_is_and_nothing_is_counted_twice(name):
     assert sum(p.numel() for p in model.parameters()) == total
 
 
+def test_a_network_sees_clips_by_its_own_normalisation():
+    mean, std = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+    module, model, _ = made("mc3", normalisation=(mean, std))
+    stored = torch.randint(0, 256, (2, *CLIP, 3), dtype=torch.uint8)
+    clips = ((stored / 255 - torch.tensor(mean)) / torch.tensor(std)).permute(0, 4, 1, 2, 3)
+    torch.testing.assert_close(model(to_float(stored)), module(clips), atol=1e-4, rtol=1e-3)
+    assert "affine" not in " ".join(model.state_dict())
+
+
 def test_inner_maps_have_the_names_of_the_network():
     _, model, _ = made("r3d")
     clips = torch.randn(2, 3, *CLIP)
@@ -232,6 +242,7 @@ class HeadOfSomethingElse(ByHand):
         (mvit, {"features": "norm", "head": "head"}, r"'norm' gives \(1, 33, 16\)"),
         (mvit, {"features": "blocks.1", "head": "head"}, "'blocks.1' gives tuple"),
         (mvit, {"head": "head", "clip": (8, 32, 32)}, "fails on a clip of 8 x 32 x 32: .*name the"),
+        (swin, {"head": "head", "normalisation": (0.4, 0.4, 0.4)}, "normalisation is a mean and a"),
         (resnet18, {"head": "fc"}, "fails on a clip of 4 x 32 x 32: .*or image=True"),
         (GivesTwo, {"head": "score"}, "the network gives tuple of a clip, not logits"),
         (HeadOfSomethingElse, {"features": "body", "head": "score"}, "does not give what the"),
