@@ -29,6 +29,7 @@ class Trunk(nn.Module):
     """
 
     channels_last = False
+    affine: Tensor | None
 
     def __init__(
         self,
@@ -40,15 +41,7 @@ class Trunk(nn.Module):
         normalisation: tuple[Triple, Triple] | None = None,
     ) -> None:
         super().__init__()
-        theirs = torch.tensor(normalisation or (_MEAN, _STD))
-        if theirs.shape != (2, 3) or theirs[1].min() <= 0:
-            raise UserError(
-                f"adapt: normalisation is a mean and a deviation above 0 of three colours each, not "
-                f"{normalisation}"
-            )
-        mean, std = theirs.view(2, 3, 1, 1, 1)
-        ours = torch.tensor((_MEAN, _STD)).view(2, 3, 1, 1, 1)
-        affine = torch.stack([ours[1] / std, (ours[0] - mean) / std]) if normalisation else None
+        affine = None if normalisation is None else _affine(normalisation)
         self.register_buffer("affine", affine, persistent=False)
         self.module, self.features = module, features
         self.channels, self.image, self.clip = channels, image, clip
@@ -176,6 +169,22 @@ def adapt(
             nn.Linear(channels, classes, device=linear.weight.device),
         )
     return model
+
+
+def _affine(normalisation: tuple[Triple, Triple]) -> Tensor:
+    """What values normalised here are multiplied by, and what is added, for another normalisation:
+    (2, 3, 1, 1, 1)."""
+    try:
+        mean, std = torch.tensor(normalisation).reshape(2, 3)
+    except (RuntimeError, TypeError, ValueError):
+        mean = std = torch.zeros(3)
+    if not std.min() > 0:
+        raise UserError(
+            "adapt: normalisation is a mean and a deviation, above 0, of three colours each, not "
+            f"{normalisation}"
+        )
+    our_mean, our_std = torch.tensor((_MEAN, _STD))
+    return torch.stack([our_std / std, (our_mean - mean) / std])[..., None, None, None]
 
 
 def _classifier(name: str, head: nn.Module) -> tuple[nn.Linear, float]:
