@@ -1,6 +1,8 @@
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -211,6 +213,17 @@ def test_students_of_other_tasks_are_refused():
     network.task = "detection"
     with pytest.raises(UserError, match="made for detection"):
         student(network=network)
+
+
+def test_records_of_other_tasks_are_refused_by_key(make_spec):
+    flow = DataSpec("generated/motion12", train=4, test=4, known=("flow",), task="flow")
+    one = make_spec()
+    for spec, last, message in (
+        (replace(one, data=flow), {"score": 1.0}, "abc: its task is flow; only classifiers"),
+        (replace(one, method=MethodSpec("rotnet")), {"validation_loss": 1.0}, "abc: rotnet trains"),
+    ):
+        with pytest.raises(UserError, match=message):
+            student_of(SimpleNamespace(spec=spec, result={"last": last}, path=Path("abc")))
 
 
 @pytest.mark.parametrize(
