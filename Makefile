@@ -26,6 +26,8 @@ help:  ## this list
 	@echo "make setup       install into .venv; every command does it first if it is needed"
 	@echo "make clean       remove results; records and caches stay in .kdlib"
 	@echo
+	@echo "beside these, .venv/bin/kdlib classify VIDEO and export KEY; .venv/bin/kdlib --help says more"
+	@echo
 	@echo "settings: PROFILE=smoke|laptop|gpu|paper  CHAPTERS=resolution,adaptive  DATASET=jhmdb21  DATA=folder"
 	@echo "          DEVICE=cpu|cuda  JOBS=2  SEEDS=5  STORE=folder  RESULTS=folder  SIZE=64"
 	@echo "example:  make reproduce PROFILE=smoke CHAPTERS=resolution"

@@ -1,5 +1,6 @@
 """What the README says is done here to the letter, in a copy of the house."""
 
+import ast
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import av
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,13 +38,13 @@ def house(tmp_path):
     return tmp_path
 
 
-def python(house, *words):
-    """What a command of Python in the house prints; nothing of the original is seen there."""
+def python(where, *words, house=None):
+    """What a command of Python prints in a folder, by the code there or of another house."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("KDLIB_")}
     done = subprocess.run(
         [sys.executable, *words],
-        cwd=house,
-        env=kept | {"PYTHONPATH": str(house), "OMP_NUM_THREADS": "1"},
+        cwd=where,
+        env=kept | {"PYTHONPATH": str(house or where), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -64,17 +66,40 @@ def film(path, seed):
         container.mux(stream.encode())
 
 
-def test_losses_models_and_methods_stand_alone():
+@pytest.mark.slow
+def test_from_files_to_an_answer_in_one_block(tmp_path):
     (_, text), *_ = blocks("Your own code")
-    made = {}
-    exec(text, made)
+    assert text.count("\n") <= 25
+    for part, days in (("train", (1, 2, 3)), ("validation", (4,)), ("test", (1,))):
+        for label in ("wave", "jump"):
+            for day in days:
+                film(tmp_path / f"clips/{part}/{label}/{day}.mp4", day)
+    (tmp_path / "example.py").write_text(text)
+    answer = ast.literal_eval(python(tmp_path, "example.py", house=ROOT))
+    assert set(answer) == {"jump", "wave"}
+    assert sum(answer.values()) == pytest.approx(1)
+    command = re.search(r"`kdlib (classify [^`]*)`", section("Your own code"))[1]
+    words = command.replace("clip.mp4", "clips/test/wave/1.mp4").split()
+    table = python(tmp_path, "-m", "kdlib", *words, house=ROOT)
+    assert table.splitlines()[2].split()[0] == next(iter(answer))
+
+
+def test_losses_models_and_methods_stand_alone():
+    _, (_, text), *_ = blocks("Your own code")
+    made, parts = {}, text.split("options = ")
+    exec(parts[0], made)
+    before = {name: value.clone() for name, value in made["teacher"].state_dict().items()}
+    exec("options = " + parts[1], made)
     assert made["loss"].requires_grad
     assert type(made["method"]).__name__ == "AdaptiveDistillation"
+    # A method leaves the teacher that it was given as it was.
+    after = made["teacher"].state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 @pytest.mark.slow
 def test_own_method_on_own_clips_in_under_forty_lines(house):
-    _, (_, method), (_, manifest), (_, train) = blocks("Your own code")
+    _, _, (_, method), (_, manifest), (_, train) = blocks("Your own code")
     assert sum(text.count("\n") for text in (method, manifest, train)) < 40
     (house / "cosine.py").write_text(method)
     (house / "data_manifests/mine.yaml").write_text(manifest)

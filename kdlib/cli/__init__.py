@@ -35,6 +35,8 @@ commands
   explain ID  one artifact: its runs, their records and where they come from
 
   keep        copy results on real data to results/reference, to be committed and shown
+  classify VIDEO --record KEY   which action is it? By the student of a run, or of a FILE
+  export KEY [FILE]             that student as one file, for `classify` and kdlib.load_student
   data ...    data sets: list, show, fetch, verify, prepare, cache; `data help` says more
 
 settings, each as NAME=value or --name value
@@ -46,6 +48,7 @@ examples
   python -m kdlib reproduce PROFILE=smoke
   python -m kdlib reproduce DATASET=jhmdb21 DATA=../shared/data CHAPTERS=resolution
   python -m kdlib explain reskd/targets
+  python -m kdlib classify clip.mp4 --record 3f2a --json
   python -m kdlib data verify jhmdb21 DATA=../shared/data
 """
 
@@ -62,17 +65,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("words", nargs="*", metavar="NAME=value", help=argparse.SUPPRESS)
     for name, text in SETTINGS.items():
         made.add_argument(f"--{name}", metavar="value", help=text)
+    made.add_argument("--record", metavar="KEY", help="of classify: a run, or an exported file")
+    made.add_argument("--json", action="store_true", help="of classify: JSON, not a table")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if all it was asked for was done."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_intermixed_args(arguments)
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     try:
         if options.command not in COMMANDS:
             raise unknown("command", options.command, COMMANDS)
-        return COMMANDS[options.command](*_settings(options))
+        given, words = _settings(options)
+        if options.command != "classify" and {"record", "json"} & given.keys():
+            raise UserError(
+                f"{options.command}: --record and --json are of classify; leave them out"
+            )
+        return COMMANDS[options.command](given, words)
     except UserError as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return error.exit_code
@@ -94,13 +104,16 @@ def _one_line(
 
 def _settings(options: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
     """The given settings by name, and the words that are no settings."""
-    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    names = [*SETTINGS, "record"]
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.json:
+        given["json"] = "yes"
     rest = []
     for word in options.words:
         name, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not name.isidentifier():  # a path may have an equals sign
             rest.append(word)
-        elif name.lower() not in SETTINGS:
+        elif name.lower() not in names:
             raise unknown("setting", name, [setting.upper() for setting in SETTINGS])
         else:
             given[name.lower()] = value
@@ -148,6 +161,20 @@ def _chapters(given: dict[str, str]) -> list[str]:
 def _no_words(command: str, words: list[str]) -> None:
     if words:
         raise UserError(f"{command}: unexpected {words[0]!r}; settings are written NAME=value")
+
+
+def _classify(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.cli.students import classify
+
+    record, as_json = given.pop("record", ""), "json" in given
+    setting = _setting({name: value for name, value in given.items() if name != "json"})
+    return classify(setting.run_store, words, record, as_json, setting.device)
+
+
+def _export(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.cli.students import export
+
+    return export(_setting(given).run_store, words)
 
 
 def _plan(given: dict[str, str], words: list[str]) -> int:
@@ -206,5 +233,7 @@ COMMANDS = {
     "status": _status,
     "explain": _explain,
     "keep": _keep,
+    "classify": _classify,
+    "export": _export,
     "data": _data,
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -57,8 +58,19 @@ class ClipSource:
     labels: bool = True
 
 
+class OtherSource(Protocol):
+    """A source that reads the clips of given videos itself (`kdlib.clips.datasets`)."""
+
+    @property
+    def videos(self) -> Any: ...  # noqa: D102
+
+    def batches(  # noqa: D102
+        self, parts: Sequence[np.ndarray], device: torch.device
+    ) -> Iterator[Batch]: ...
+
+
 def training_batches(
-    source: ClipSource,
+    source: ClipSource | OtherSource,
     batch_size: int,
     *,
     seed: int,
@@ -74,9 +86,13 @@ def training_batches(
     chosen = np.arange(len(source.videos)) if indices is None else indices
     draw = np.random.default_rng([seed, epoch])
     order = draw.permutation(chosen)
+    places = range(0, batches_per_epoch(len(order), batch_size) * batch_size, batch_size)
+    if not isinstance(source, ClipSource):
+        yield from source.batches([order[place : place + batch_size] for place in places], device)
+        return
     geometry = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
     height, width = source.videos.frames.shape[1:3]
-    for start in range(0, batches_per_epoch(len(order), batch_size) * batch_size, batch_size):
+    for start in places:
         index = order[start : start + batch_size]
         lengths = source.videos.lengths[index]
         frames = training_clips(lengths, source.sampling, source.others, draw)
@@ -94,7 +110,7 @@ def batches_per_epoch(videos: int, batch_size: int) -> int:
 
 
 def ordered_batches(
-    source: ClipSource,
+    source: ClipSource | OtherSource,
     device: torch.device,
     videos: int = 64,
     indices: np.ndarray | None = None,
@@ -105,9 +121,13 @@ def ordered_batches(
     indices: the videos, all by default.
     """
     order = np.arange(len(source.videos)) if indices is None else indices
+    places = range(0, len(order), videos)
+    if not isinstance(source, ClipSource):
+        yield from source.batches([order[place : place + videos] for place in places], device)
+        return
     views = source.sampling.views
     height, width = source.videos.frames.shape[1:3]
-    for start in range(0, len(order), videos):
+    for start in places:
         index = order[start : start + videos]
         frames = fixed_clips(source.videos.lengths[index], source.sampling, source.others)
         view = centre_view(len(index) * views, height, width, source.size)

@@ -7,7 +7,7 @@ the annotated attributes of the class. A method of one's own is named "module:Cl
 
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -59,6 +59,8 @@ def build(name: str, *parts: object, **options: object) -> Method:
     positional = _positional(made)
     if len(parts) != len(positional):
         raise UserError(f"method {name}: it takes {' and '.join(positional)}, not {_kinds(parts)}")
+    if positional[1:] and not isinstance(parts[1], Sequence | nn.ModuleList):
+        raise UserError(f"method {name}: teachers are a list, as [teacher], not {parts[1]!r:.40}")
     checked_options(made, options)  # none of them may be meant for a part
     make: Callable[..., Method] = made
     return make(*parts, **options)

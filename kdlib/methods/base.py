@@ -67,6 +67,8 @@ class Method(nn.Module):
         self, student: nn.Module, teachers: Sequence[nn.Module] = (), **options: Any
     ) -> None:
         super().__init__()
+        if any(teacher is student for teacher in teachers):
+            raise UserError("method.teachers: the student itself, which would be frozen; copy it")
         for name, value in checked_options(type(self), options).items():
             setattr(self, name, value)
         self.student: Any = student
@@ -205,8 +207,8 @@ def check_features(**networks: nn.Module) -> None:
     for role, network in networks.items():
         if not isinstance(network, VideoModel):
             raise UserError(
-                f"method: the {role}, a {type(network).__name__}, gives no features; wrap its "
-                "layers as kdlib.models.base.VideoModel(backbone, channels, classes)"
+                f"method: the {role}, a {type(network).__name__}, gives no features; see "
+                "kdlib.models.adapt.adapt, which gives it a head and stages"
             )
 
 

@@ -70,7 +70,8 @@ class FlowProbe(Method):
     def _width_of_map(self) -> int:
         student = self.student.eval()
         device = next(student.parameters()).device
-        clip = torch.zeros(1, CHANNELS[student.sees], *_PROBE, device=device)
+        probe = getattr(student, "clip", _PROBE)
+        clip = torch.zeros(1, CHANNELS[student.sees], *probe, device=device)
         channels = student.stages(clip, [self.stage])[self.stage].shape[1]
         self.train()
         return channels

@@ -117,11 +117,12 @@ class PlaybackRatePerception(Pretext):
     def _doublings(self) -> list[int]:
         """How often time, height and width of the student's map double to be those to rebuild."""
         device = next(self.student.parameters()).device
+        probe = getattr(self.student, "clip", _PROBE)
         self.student.eval()
         with torch.no_grad():
-            maps = self.student.features(torch.zeros(1, 3, *_PROBE, device=device))
+            maps = self.student.features(torch.zeros(1, 3, *probe, device=device))
         self.train()
-        rebuilt = (2 * _PROBE[0], *_PROBE[1:])
+        rebuilt = (2 * probe[0], *probe[1:])
         return [round(log2(a / b)) for a, b in zip(rebuilt, maps.shape[2:], strict=True)]
 
 

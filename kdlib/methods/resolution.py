@@ -13,6 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from kdlib.clips.batches import Batch
+from kdlib.errors import UserError
 from kdlib.losses.feature_kd import feature_kd_loss
 from kdlib.losses.kd import kd_loss
 from kdlib.losses.pixel_logit_kd import pixel_logit_kd_loss
@@ -65,6 +66,11 @@ class ResolutionDistillation(Method):
         with torch.no_grad():
             teacher_map = self.teacher.features(batch.clips)
         student_map = self.student.features(self.student_view(batch.clips))
+        if self.target != "logit" and student_map.shape[2] != teacher_map.shape[2]:
+            raise UserError(
+                f"method.target: {self.target!r} compares maps time by time, and the student's has "
+                f"{student_map.shape[2]} and the teacher's {teacher_map.shape[2]}; take 'logit'"
+            )
         logits = self.student.head(student_map)
         cross_entropy = self.task.loss(logits, batch).mean()
         distillation = self.weight * self.distillation(student_map, teacher_map, logits)

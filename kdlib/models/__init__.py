@@ -26,7 +26,9 @@ def build(name: str, classes: int, **options: object) -> VideoModel:
     make = _module(name).build
     hints = get_type_hints(make, include_extras=True)
     del hints["return"]
-    return make(**checked(f"model {name}", hints, ("classes",), {"classes": classes, **options}))
+    model = make(**checked(f"model {name}", hints, ("classes",), {"classes": classes, **options}))
+    model.architecture = name, options
+    return model
 
 
 def _modules() -> list[str]:

@@ -61,6 +61,8 @@ class VideoModel(nn.Module):
     sees: what it looks at, and so what its clips are (`kdlib.clips.seen`): the pixels, or the flow,
         and then "(B, 3, T, H, W)" below is (B, 2, T, H, W) without the magnitude.
     task: the task that the head is for.
+    architecture: its name in `kdlib.models` and the options it was built with; None where it was
+        put together otherwise.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class VideoModel(nn.Module):
         super().__init__()
         self.channels, self.classes, self.task = channels, classes, "classification"
         self.sees: Sees = sees
+        self.architecture: tuple[str, dict[str, object]] | None = None
         self.backbone = backbone
         self.head: nn.Module = ClassificationHead(channels, classes, dropout, fc_std)
 

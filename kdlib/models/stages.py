@@ -18,7 +18,6 @@ def stage_maps(
     batch axis come back as T'; of a backbone with `channels_last` the inner maps are (B, T, h, w,
     C) and are turned. Of a module that runs more than once, the last map counts.
     """
-    modules = dict(backbone.named_modules())
     found: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, inputs: object, output: object) -> None:
@@ -27,9 +26,8 @@ def stage_maps(
     hooks = []
     try:
         for name in names:
-            if name not in modules:
-                raise _no_module(name, backbone)
-            hooks.append(modules[name].register_forward_hook(partial(keep, name)))
+            module = find_module("stages: the backbone", backbone, name)
+            hooks.append(module.register_forward_hook(partial(keep, name)))
         run(clips)
     finally:
         for hook in hooks:
@@ -49,13 +47,18 @@ def _as_map(name: str, output: object, clips: Tensor, last: object) -> Tensor:
         return output.movedim(-1, 1) if last else output
     frames = clips.shape[2]
     if isinstance(output, Tensor) and output.ndim == 4 and len(output) == len(clips) * frames:
+        output = output.movedim(-1, 1) if last else output
         return output.unflatten(0, (-1, frames)).transpose(1, 2)
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     raise UserError(f"stages: the module {name!r} gives no map (B, C, T, h, w) but {shape}")
 
 
-def _no_module(name: str, backbone: nn.Module) -> UserError:
-    near = difflib.get_close_matches(name, [n for n, _ in backbone.named_modules()], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    parts = ", ".join(part for part, _ in backbone.named_children())
-    return UserError(f"stages: the backbone has no module {name!r}; its parts: {parts}.{hint}")
+def find_module(what: str, network: nn.Module, name: str) -> nn.Module:
+    """The module of a network by its dotted name; UserError, which begins with `what` it is."""
+    modules = dict(network.named_modules())
+    if name not in modules:
+        near = difflib.get_close_matches(name, modules, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        parts = ", ".join(part for part, _ in network.named_children())
+        raise UserError(f"{what} has no module {name!r}; its parts: {parts}.{hint}")
+    return modules[name]

@@ -202,7 +202,6 @@ def take(tokens: Tensor, places: Tensor) -> Tensor:
     return tokens[torch.arange(len(tokens), device=tokens.device)[:, None], places]
 
 
-@lru_cache(maxsize=32)
 def positions_of(
     grid: Grid, width: int, kind: Literal["axes", "space", "index"], device: str
 ) -> Tensor:
@@ -214,6 +213,13 @@ def positions_of(
         (VideoMAE).
     width: a multiple of 16. Frequencies fall from 1 to 1 / 10000.
     """
+    # What torch.export traces with is no tensor that may be kept.
+    make = _positions.__wrapped__ if torch.compiler.is_compiling() else _positions
+    return make(grid, width, kind, device)
+
+
+@lru_cache(maxsize=32)
+def _positions(grid: Grid, width: int, kind: str, device: str) -> Tensor:
     time, row, column = (axis.ravel() for axis in np.indices(grid))
     if kind == "index":
         table = np.stack(_waves(np.arange(len(time)), width), -1).reshape(len(time), width)

@@ -1,15 +1,13 @@
 """Public weights of MAE, VideoMAE and MVD as those of `kdlib.models.vit`."""
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdlib.errors import UserError
 from kdlib.models.base import VideoModel
+from kdlib.models.weights import check_weights, read_weights
 
 # Of pre-training alone, or computed: positions are those of `positions_of`.
 _LEFT_OUT = (
@@ -29,28 +27,13 @@ def load_public(model: VideoModel, path: Path) -> VideoModel:
 
     UserError that names keys and shapes, if the checkpoint is of another geometry.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path}: no checkpoint of weights: {str(error).splitlines()[0]}") from None
-    state = _unwrapped(content)
-    if state is None:
-        raise UserError(f"{path}: no checkpoint of weights: it holds no tensors by name")
-    found, ours = converted(state), model.backbone.state_dict()
-    faults = [f"{name} is missing" for name in ours if name not in found]
-    faults += [f"{name} has no place" for name in found if name not in ours]
-    faults += [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(ours[name].shape)}"
-        for name in ours
-        if name in found and found[name].shape != ours[name].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 4} more" if len(faults) > 4 else ""
-        raise UserError(
-            f"{path}: of another geometry than the model (size, patch, tubelet or class token): "
-            f"{'; '.join(faults[:4])}{more}"
-        )
+    found = converted(read_weights(path))
+    check_weights(
+        str(path),
+        found,
+        model.backbone.state_dict(),
+        "of another geometry than the model (size, patch, tubelet or class token)",
+    )
     model.backbone.load_state_dict(found)
     return model
 
@@ -93,12 +76,3 @@ def converted(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif part != "attn.v_bias":
             found[name] = value
     return found
-
-
-def _unwrapped(content: Any) -> dict[str, Tensor] | None:
-    """The tensors by name, which may lie one level deeper."""
-    if not isinstance(content, Mapping):
-        return None
-    inside = next((content[key] for key in ("model", "module") if key in content), content)
-    tensors = isinstance(inside, Mapping) and all(isinstance(v, Tensor) for v in inside.values())
-    return dict(inside) if tensors and inside else None

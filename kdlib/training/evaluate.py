@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kdlib.clips.batches import ClipSource, ordered_batches
+from kdlib.clips.datasets import DatasetSource
 from kdlib.errors import UserError
 from kdlib.methods.base import Method
 
@@ -21,7 +22,9 @@ class Outputs:
 
 
 @torch.inference_mode()
-def predict(method: Method, source: ClipSource, *, device: str = "cpu") -> Outputs | None:
+def predict(
+    method: Method, source: ClipSource | DatasetSource, *, device: str = "cpu"
+) -> Outputs | None:
     """The outputs for every video's test clips, in float32; the method's mode is put back.
 
     None where the method predicts nothing.
@@ -43,7 +46,9 @@ def predict(method: Method, source: ClipSource, *, device: str = "cpu") -> Outpu
     return Outputs(torch.cat(values).unflatten(0, by_view), truth)
 
 
-def judged(method: Method, source: ClipSource, *, device: str = "cpu") -> dict[str, Any]:
+def judged(
+    method: Method, source: ClipSource | DatasetSource, *, device: str = "cpu"
+) -> dict[str, Any]:
     """What the task says of the method on a split; `score` is higher for better.
 
     Of a method that predicts nothing, `score` is minus its own loss.
@@ -72,7 +77,9 @@ def predict_together(
 
 
 @torch.inference_mode()
-def validation_loss(method: Method, source: ClipSource, *, device: str = "cpu") -> float:
+def validation_loss(
+    method: Method, source: ClipSource | DatasetSource, *, device: str = "cpu"
+) -> float:
     """The mean loss of a method's step over a split in eval mode, the same draws at every call."""
     was_training = method.training
     method.eval()

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from kdlib.clips.batches import (
     Batch,
@@ -18,6 +19,8 @@ from kdlib.clips.batches import (
     ordered_batches,
     training_batches,
 )
+from kdlib.clips.datasets import DatasetSource, source_of
+from kdlib.errors import UserError, unknown
 from kdlib.methods.base import Epoch, Method
 from kdlib.training import checkpoint as checkpoints
 from kdlib.training.evaluate import judged
@@ -51,11 +54,12 @@ class History:
 
 def fit(
     method: Method,
-    training: ClipSource,
+    training: ClipSource | DatasetSource | Dataset[Any],
     recipe: Recipe,
     *,
     seed: int,
-    validation: ClipSource | None = None,
+    validation: ClipSource | DatasetSource | Dataset[Any] | None = None,
+    keep: Literal["last", "best"] = "last",
     device: str = "cpu",
     precision: str = "32-true",
     checkpoint: Path | None = None,
@@ -65,6 +69,10 @@ def fit(
 ) -> History:
     """Train the method's student in place and return its history.
 
+    training, validation: also torch data sets of one's own, of (clip, label), as `DatasetSource`
+        says.
+    keep: what the student has at the end, the weights of the last epoch or of the best validation
+        epoch.
     checkpoint: a file from which an interrupted training goes on exactly, as if never interrupted:
         all draws come from (seed, epoch). It is written at most every `checkpoint_seconds`, and
         removed at the end. belongs_to: names this training; the checkpoint of another, or a damaged
@@ -73,6 +81,13 @@ def fit(
     """
     from lightning_fabric import Fabric  # seconds to import, and only workers train
 
+    if keep not in ("last", "best"):
+        raise unknown("keep", keep, ("last", "best"))
+    if keep == "best" and validation is None:
+        raise UserError("keep: the best epoch is found on validation clips; give some")
+    classes = getattr(method.student, "classes", None)
+    training = source_of(training, classes)
+    validation = None if validation is None else source_of(validation, classes)
     if precision == "bf16-mixed":
         check_bfloat16(device)
     fabric = Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
@@ -107,6 +122,9 @@ def fit(
         progress(epoch + 1)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
+    if keep == "best":
+        method.student.load_state_dict(history.best_state)
+        method.load_own_state(history.best_own)
     return history
 
 
@@ -114,7 +132,7 @@ def _train_epoch(
     fabric: "Fabric",
     module: Any,
     optimizer: torch.optim.Optimizer,
-    training: ClipSource,
+    training: ClipSource | DatasetSource,
     recipe: Recipe,
     seed: int,
     epoch: int,
@@ -164,10 +182,14 @@ def _copy(state: State) -> State:
 
 
 def _plain_batches(
-    source: ClipSource, device: torch.device, indices: np.ndarray | None = None, videos: int = 64
+    source: ClipSource | DatasetSource,
+    device: torch.device,
+    indices: np.ndarray | None = None,
+    videos: int = 64,
 ) -> Iterator[Batch]:
     """Training videos, one clip each, at the test frames and the centre crop: see `Epoch`."""
-    source = replace(source, sampling=replace(source.sampling, views=1))
+    if isinstance(source, ClipSource):
+        source = replace(source, sampling=replace(source.sampling, views=1))
     return ordered_batches(source, device, videos, indices)
 
 

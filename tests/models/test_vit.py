@@ -11,6 +11,7 @@ from torch import nn
 from kdlib import models
 from kdlib.errors import UserError
 from kdlib.methods.supervised import Supervised
+from kdlib.models import vit
 from kdlib.models.cost import cost, macs
 from kdlib.models.vit import Attention, patchify, positions_of
 from kdlib.runs.rehearsal import rehearse
@@ -106,7 +107,7 @@ def test_positions_by_index():
 
 
 def test_positions_first_asked_for_in_inference_mode_serve_training():
-    positions_of.cache_clear()
+    vit._positions.cache_clear()
     model = models.build("vit", 5, **SMALL)
     with torch.inference_mode():
         model(torch.randn(1, 3, 8, 32, 32))
