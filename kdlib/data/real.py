@@ -83,7 +83,7 @@ def content_key(
     found = places(manifest, data_root, cache_root)
     clips = present(manifest, found, split)
     keys = source_keys(cache_root, manifest.name, sources(manifest, found, clips))
-    text = json.dumps([[*clip, keys[_source_name(clip)]] for clip in clips])
+    text = json.dumps([[*clip, keys.get(_source_name(clip))] for clip in clips])
     return hashlib.sha256(f"{manifest.frames} {text}".encode()).hexdigest()
 
 
