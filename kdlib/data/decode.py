@@ -191,8 +191,10 @@ def _in_span(
     if stream.time_base is None:
         raise Undecodable(path, "no time stamps to find seconds by")
     first = stream.start_time or 0
-    # To the key frame before; decoding starts there.
-    reading.container.seek(first + int(span[0] / stream.time_base), stream=stream)
+    # Program and transport streams (mpg, ts) have no index: a seek in them goes wrong.
+    if reading.container.format.name not in ("mpeg", "mpegts"):
+        # To the key frame before; decoding starts there.
+        reading.container.seek(first + int(span[0] / stream.time_base), stream=stream)
     for frame in reading.frames():
         if frame.pts is None:
             raise Undecodable(path, "a frame without a time stamp")

@@ -242,6 +242,18 @@ def test_seconds_of_a_video(tmp_path, write_video):
         decode(path, span=(5, 6))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video"), ("mkv", "libx264")]
+)
+@pytest.mark.parametrize("span", [(0, 0.32), (0.4, 0.8), (0.6, 9)])
+def test_seconds_count_from_the_start_of_the_stream(tmp_path, write_video, suffix, codec, span):
+    """Those of ts and mpg files begin at another time than 0, and seeks in them go wrong."""
+    path = write_video(tmp_path / f"a.{suffix}", ramp(frames=8).repeat(3, 0), codec)
+    whole, times = decode(path), np.arange(24) / 25
+    found = decode(path, span=span)
+    np.testing.assert_array_equal(found, whole[(span[0] <= times) & (times < span[1])])
+
+
 def test_a_cover_picture_is_no_video(tmp_path):
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         cover = container.add_stream("png")
