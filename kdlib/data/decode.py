@@ -10,6 +10,7 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import Interpolation
 
+from kdlib.data.listing import printable
 from kdlib.data.whole import Reading, cut_off
 from kdlib.errors import UserError
 
@@ -38,7 +39,7 @@ class Undecodable(UserError):
         self.path, self.reason = Path(path), reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 @dataclass(frozen=True)

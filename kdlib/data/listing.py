@@ -1,7 +1,7 @@
 """Which files there are, by one listing a folder: a look a file takes far longer on some disks."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -16,6 +16,28 @@ def is_folder(entry: os.DirEntry) -> bool:
 def visible(names: Iterable[str]) -> list[str]:
     """The names but those that begin with a dot: what programs leave behind, such as ._a.mp4."""
     return [name for name in names if not name.startswith(".")]
+
+
+def files(folder: Path) -> Iterator[str]:
+    """The paths of all files below a folder, hidden ones and what lies in hidden folders excepted.
+
+    Sorted, those right in a folder before those below it. Links to folders are followed, but not
+    round in a circle.
+    """
+    for place, folders, names in os.walk(folder, followlinks=True):
+        above = Path(os.path.realpath(place))
+        folders[:] = [
+            name
+            for name in sorted(visible(folders))
+            if not above.is_relative_to(os.path.realpath(os.path.join(place, name)))
+        ]
+        for name in sorted(visible(names)):
+            yield Path(place, name).relative_to(folder).as_posix()
+
+
+def printable(text: str) -> str:
+    """A text with the bytes of a name that are not UTF-8 written as \\xe9."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 class Listing:
