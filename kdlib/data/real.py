@@ -78,6 +78,8 @@ def read(
             f"{listed}",
             stacklevel=2,
         )
+        decoded = [clip for clip in clips if _source_name(clip) not in cache.undecodable]
+        splits.warn_of_untrained(manifest, splits.check_name(manifest, split), decoded)
     return _parts(manifest, clips, cache)
 
 
