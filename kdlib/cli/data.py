@@ -3,6 +3,7 @@
 import json
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -53,16 +54,21 @@ def everything(setting: Setting, size: str) -> int:
     for name in dict.fromkeys(setting.roles.values()):
         if load(name).downloads and not _found(load(name), setting):
             _fetch(setting, [name], size)
-        status = _verify(setting, [name], size) or _prepare(setting, [name], size) or status
+        # Files that cannot be decoded are left out; what else is wrong, preparing refuses.
+        status = max(status, _verify(setting, [name], size), _prepare(setting, [name], size))
     return status
 
 
 def _list(setting: Setting, words: list[str], size: str) -> int:
     if words:
         raise UserError(f"data list: unexpected {words[0]!r}")
-    rows = []
+    rows, faults = [], []
     for name in names() + generated_names():
-        manifest = load(name)
+        try:
+            manifest = load(name)
+        except UserError as error:
+            faults.append(str(error))
+            continue
         there = "–" if manifest.access == "made" else "yes" if _found(manifest, setting) else "no"
         rows.append(
             {
@@ -77,7 +83,9 @@ def _list(setting: Setting, words: list[str], size: str) -> int:
     aligned = ("left", "left", "right", "right", "left", "left")
     print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=aligned))
     print("\nopen: may be fetched; form: its owner gives it on request; made: generated here")
-    return 0
+    for fault in faults:
+        print(f"\nnot listed: {fault}")
+    return int(bool(faults))
 
 
 def _show(setting: Setting, words: list[str], size: str) -> int:
@@ -138,7 +146,9 @@ def _prepare(setting: Setting, words: list[str], size: str) -> int:
     name = manifest.name  # words[0] may be the path of a manifest
     found = real.places(manifest, root, cache)
     clips = real.present(manifest, found)
-    for pixels in sorted(_sizes(name, setting, size)):
+    sizes = sorted(_sizes(name, setting, size))
+    print(f"{name}: {splits.describe(Counter(clip.part for clip in clips))}")
+    for pixels in sizes:
         side = stored_side(pixels, manifest.media)
         made = frame_cache(
             cache,

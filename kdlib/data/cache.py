@@ -32,7 +32,7 @@ from tqdm import tqdm
 from kdlib.data import journal, packed
 from kdlib.data.decode import VERSION, Undecodable, decode, probe
 from kdlib.data.disk import disk_errors, note
-from kdlib.data.hashes import file_hashes
+from kdlib.data.hashes import file_hashes, unreadable
 from kdlib.data.images import decode_image
 from kdlib.errors import UserError
 
@@ -111,15 +111,20 @@ def frame_cache(
     folder = how.folder(root, name)
     with disk_errors(root):
         keys = source_keys(root, name, sources)
+        undecodable = {
+            n: unreadable(source.path) or "it cannot be read"
+            for n, source in sources.items()
+            if n not in keys
+        }
         frames, entries, _ = journal.find(folder, how.shape, keys.values(), jobs)
         if not (entries.keys() >= set(keys.values()) and _is_said(folder, how)):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 frames, entries = _completed(
-                    folder, {keys[n]: sources[n] for n in sources}, how, jobs
+                    folder, {key: sources[n] for n, key in keys.items()}, how, jobs
                 )
-    found = {n: entries[keys[n]] for n in sources}
-    undecodable = {n: entry.reason for n, entry in found.items() if entry.reason}
+    found = {n: entries[key] for n, key in keys.items()}
+    undecodable |= {n: entry.reason for n, entry in found.items() if entry.reason}
     kept = {n: entry for n, entry in found.items() if not entry.reason}
     if not kept:
         first = next(iter(undecodable))
@@ -163,11 +168,15 @@ def _completed(
 
 
 def source_keys(root: Path, name: str, sources: Mapping[str, Source]) -> dict[str, str]:
-    """What the frames of each source are found by: the hash of its file, and the span."""
+    """What the frames of each source are found by: the hash of its file, and the span.
+
+    Sources that cannot be read have none.
+    """
     hashes = file_hashes({n: s.path for n, s in sources.items()}, root / "hashes" / f"{name}.json")
     return {
         n: hashes[n] + (f"@{s.span[0]:.3f}-{s.span[1]:.3f}" if s.span else "")
         for n, s in sources.items()
+        if n in hashes
     }
 
 
@@ -203,9 +212,10 @@ def _expected_frames(source: Source, how: How) -> int:
         if source.kind == "packed":
             return len(packed.labels(source.path))
         info = probe(source.path)
-    except UserError:
+    except (UserError, OSError):
         return 0
-    count = info.frames or how.at_most or 300
+    # No frame takes fewer bytes: what a header says beyond that is not so.
+    count = min(info.frames or how.at_most or 300, source.path.stat().st_size // 16)
     if source.span:
         count = round((source.span[1] - source.span[0]) * (info.fps or 30))
     return min(count, how.at_most or count)
@@ -299,3 +309,6 @@ def _decode_or_reason(source: Source, how: How) -> np.ndarray | str:
         return decode(source.path, size, span=source.span, at_most=how.at_most)
     except Undecodable as error:
         return error.reason
+    # One file, whatever is in it, may not stop the others.
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -3,23 +3,32 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import Interpolation
 
+from kdlib.data.listing import printable
+from kdlib.data.whole import Reading, cut_off
 from kdlib.errors import UserError
 
 # Part of every cache key: count up when the same file would decode to other bytes.
-VERSION = 1
+VERSION = 2
 
 # Self-contained files only: a playlist or a concat script would open further paths it names.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf,ogg,gif"
 
-# Bicubic as `ffmpeg -vf scale`, which published data sets were prepared with; the other flags ask
-# for the same bytes on every processor.
-SCALER = int(Interpolation.BICUBIC) | int(Interpolation.ACCURATE_RND) | int(Interpolation.BITEXACT)
+# Bicubic as `ffmpeg -vf scale`, which published data sets were prepared with. The other flags ask
+# for the same bytes on every processor, and for right colours at all widths: without full chroma,
+# white comes out as 253 at even ones.
+SCALER = int(
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.BITEXACT
+)
 
 
 class Undecodable(UserError):
@@ -30,7 +39,7 @@ class Undecodable(UserError):
         self.path, self.reason = Path(path), reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class VideoInfo:
     """What a container states of its first video stream, before anything is decoded.
 
     frames is None where the container does not say, and may be off by one where it does (avi).
-    height and width are those shown, after the rotation flag is followed at decoding.
+    height and width are those shown, after the display matrix is followed at decoding.
     """
 
     frames: int | None
@@ -61,7 +70,7 @@ def probe(path: Path | str) -> VideoInfo:
             codec = stream.codec_context.name
             return VideoInfo(stream.frames or None, height, width, fps, codec)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise Undecodable(path, _reason(error)) from error
+        raise Undecodable(path, _reason(error, path)) from error
 
 
 def decode(
@@ -82,9 +91,10 @@ def decode(
     span: only frames shown at seconds from (included) to (excluded); `frames` counts within them.
     at_most: keep so many, evenly spaced (see `evenly`), where there are more.
 
-    Decoding ends at the last frame needed. The rotation flag is followed, audio ignored, non-square
-    pixels taken as square. A file that breaks off with an error before that, or has not all of
-    `frames`, is Undecodable as a whole: half a video is not the video.
+    Decoding ends at the last frame needed. The display matrix is followed (quarter turns, mirrors),
+    audio ignored, non-square pixels taken as square. A file that breaks off before that, with an
+    error or without, or has not all of `frames`, is Undecodable as a whole: half a video is not the
+    video.
     """
     if frames is not None and at_most is not None:
         raise ValueError("ask for frames or for at_most, not for both")
@@ -115,12 +125,19 @@ def evenly(count: int, at_most: int) -> np.ndarray:
 
 
 def count_frames(path: Path | str) -> int:
-    """Frames of a video by its packets, without decoding; may be off by the few that are empty."""
+    """Frames of a video by its packets, without decoding; may be off by the few that are empty.
+
+    Raises Undecodable for a file that is not all there, as far as that is to be seen.
+    """
     try:
         with _open(path) as container:
-            return sum(1 for packet in container.demux(_stream(container, path)) if packet.size)
+            reading = Reading(container, _stream(container, path))
+            count = reading.count()
+            if lack := reading.lack(path):
+                raise Undecodable(path, f"{lack}; frames that are there: {count}")
+            return count
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise Undecodable(path, _reason(error)) from error
+        raise Undecodable(path, _reason(error, path)) from error
 
 
 def _decode(
@@ -135,14 +152,13 @@ def _decode(
     count, target = 0, None
     try:
         with _open(path) as container:
-            stream = _stream(container, path)
-            for frame in _in_span(container, stream, span, path):
+            reading = Reading(container, _stream(container, path))
+            for frame in reading.frames() if span is None else _in_span(reading, span, path):
                 # The decoder's order is the presentation order. Time stamps are not sorted by:
                 # those of avi files run backwards in places.
                 if keep is None or count in keep:
-                    turns = _quarter_turns(frame)
                     target = target or resized(_shown(frame), size)
-                    height, width = target[::-1] if turns % 2 else target
+                    height, width = target[::-1] if _is_on_its_side(frame) else target
                     rgb = frame.to_ndarray(
                         format="rgb24",
                         height=height,
@@ -150,33 +166,37 @@ def _decode(
                         interpolation=SCALER,
                         threads=1,  # starting more costs over twice the time at these sizes
                     )
-                    pictures.append(cropped(np.rot90(rgb, turns), size))
+                    # A copy: a view would keep the whole picture, and lie otherwise in memory.
+                    pictures.append(np.ascontiguousarray(cropped(_upright(frame, rgb), size)))
                 count += 1
                 if keep is not None and len(pictures) == len(keep):
+                    if reading.is_last_broken:
+                        raise Undecodable(path, f"it breaks off in frame {count - 1}")
                     break
+            else:
+                if span is None and (lack := reading.lack(path)):
+                    raise Undecodable(path, f"{lack}; frames that can be decoded: {count}")
     except (av.FFmpegError, OSError, ValueError) as error:
         after = f" after {count} frames" if count else ""
-        raise Undecodable(path, _reason(error) + after) from error
+        raise Undecodable(path, _reason(error, path) + after) from error
     if not pictures:
         raise Undecodable(path, "no frames" + (" in that span" if span else ""))
     return np.stack(pictures), count
 
 
 def _in_span(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    span: tuple[float, float] | None,
-    path: Path | str,
+    reading: Reading, span: tuple[float, float], path: Path | str
 ) -> Iterator[av.VideoFrame]:
-    if span is None:
-        yield from container.decode(stream)
-        return
+    """The frames shown in a span of seconds, counted from the start of the stream."""
+    stream = reading.stream
     if stream.time_base is None:
         raise Undecodable(path, "no time stamps to find seconds by")
     first = stream.start_time or 0
-    # To the key frame before; decoding starts there.
-    container.seek(first + int(span[0] / stream.time_base), stream=stream)
-    for frame in container.decode(stream):
+    # Program and transport streams (mpg, ts) have no index: a seek in them goes wrong.
+    if reading.container.format.name not in ("mpeg", "mpegts"):
+        # To the key frame before; decoding starts there.
+        reading.container.seek(first + int(span[0] / stream.time_base), stream=stream)
+    for frame in reading.frames():
         if frame.pts is None:
             raise Undecodable(path, "a frame without a time stamp")
         seconds = float((frame.pts - first) * stream.time_base)
@@ -184,6 +204,8 @@ def _in_span(
             return
         if seconds >= span[0]:
             yield frame
+    if lack := cut_off(path):
+        raise Undecodable(path, lack)
 
 
 def _open(path: Path | str) -> av.container.InputContainer:
@@ -205,15 +227,35 @@ def _stream(container: av.container.InputContainer, path: Path | str) -> av.Vide
     return stream
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that put a frame upright."""
-    return round(frame.rotation / 90) % 4
+def _axes(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """The display matrix a, b, c, d: a stored point (x, y) is shown at (ax + cy, bx + dy)."""
+    stored: Any = frame.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(stored, np.int32).tolist()
+    return a, b, c, d
+
+
+def _is_on_its_side(frame: av.VideoFrame) -> bool:
+    """Whether what is stored as height is shown as width."""
+    a, b, _, _ = _axes(frame)
+    return abs(b) > abs(a)
+
+
+def _upright(frame: av.VideoFrame, stored: np.ndarray) -> np.ndarray:
+    """The picture (H, W, 3) of a frame as it is to be shown: turned by quarters and mirrored."""
+    a, b, c, d = _axes(frame)
+    if _is_on_its_side(frame):
+        stored, down, right = stored.swapaxes(0, 1), b, c
+    else:
+        down, right = d, a
+    return stored[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
 
 
 def _shown(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width after rotation."""
+    """Height and width after the display matrix."""
     size = (frame.height, frame.width)
-    return size[::-1] if _quarter_turns(frame) % 2 else size
+    return size[::-1] if _is_on_its_side(frame) else size
 
 
 def resized(shown: tuple[int, int], size: int | tuple[int, int] | None) -> tuple[int, int]:
@@ -237,5 +279,8 @@ def cropped(image: np.ndarray, size: int | tuple[int, int] | None) -> np.ndarray
     return image[top : top + size[0], left : left + size[1]]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path | str) -> str:
+    """What is wrong, in words; that the file was cut off says more than what the decoder met."""
+    if not isinstance(error, FileNotFoundError) and (lack := cut_off(path)):
+        return lack
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,25 @@ def file_hash(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+def unreadable(path: Path) -> str | None:
+    """Why a file cannot be read, in words; None if nothing speaks against it."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "not a plain file"
+        return None if os.access(path, os.R_OK) else "no permission to read it"
+    except FileNotFoundError as error:
+        return "a link to what is not there" if path.is_symlink() else error.strerror
+    except OSError as error:
+        return error.strerror
+
+
 def file_hashes(files: Mapping[str, Path], memory: Path) -> dict[str, str]:
-    """SHA-256 by name; files whose path, size and time stand in `memory` are not read again."""
+    """SHA-256 by name; files whose path, size and time stand in `memory` are not read again.
+
+    Files that cannot be read are not among them.
+    """
     known = _read(memory)
+    files = {name: path for name, path in files.items() if unreadable(path) is None}
     stats = {name: os.stat(path) for name, path in files.items()}
     marks: dict[str, list[Any]] = {
         name: [str(path.absolute()), stats[name].st_size, stats[name].st_mtime_ns]
@@ -36,10 +54,13 @@ def file_hashes(files: Mapping[str, Path], memory: Path) -> dict[str, str]:
         for name in new:
             path, *mark = marks[name]
             if fresh.get(path, [])[:2] != mark:
-                fresh[path] = [*mark, file_hash(files[name])]
+                fresh.pop(path, None)
+                with suppress(OSError):  # a bad sector
+                    fresh[path] = [*mark, file_hash(files[name])]
             progress.update(stats[name].st_size)
     for name, (path, *_) in marks.items():
-        found[name] = fresh[path][2]
+        if path in fresh:
+            found[name] = fresh[path][2]
     if new:
         _write(memory, fresh)
     return found

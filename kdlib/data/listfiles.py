@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kdlib.data import patterns
 from kdlib.data.manifest import inside
 from kdlib.errors import UserError, unknown
 
@@ -85,7 +85,7 @@ def group(where: str, pattern: str | None, name: str) -> str:
     """What the last group of a pattern finds in a name; the name itself without a pattern."""
     if pattern is None:
         return name
-    found = re.search(pattern, name)
-    if not found:
+    found = patterns.found(where, "layout.group", pattern, name)
+    if found is None:
         raise UserError(f"{where}: layout.group finds nothing in {name!r}")
-    return found.group(found.re.groups)
+    return found

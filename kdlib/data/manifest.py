@@ -3,14 +3,16 @@
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
+from kdlib.data import yaml_lines
+from kdlib.data.patterns import Pattern
 from kdlib.errors import UserError, unknown
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
@@ -90,10 +92,13 @@ class TableLayout(Strict):
 
 
 class FoldersLayout(Strict):
-    """Videos or images lie in <folder>/<part>/<class>/<file>.
+    """Videos or images lie in <folder>/<part>/<class>/<file>, or anywhere in <folder>/<part>.
 
     parts: the folder of each part, where its name is another (ImageNet's val is the test here).
     group: a regular expression; what its last group finds in a file's name is the scene.
+    class: a regular expression too, where the class is not the first folder; what its last group
+    finds in the path below the part's folder is the class: `^([^/]+)/images/`, or `^([0-9]+)_` for
+    0_1_4.avi. Files in which it finds nothing are no samples.
     """
 
     kind: Literal["folders"]
@@ -102,7 +107,8 @@ class FoldersLayout(Strict):
         "validation": "validation",
         "test": "test",
     }
-    group: str | None = None
+    group: Pattern | None = None
+    class_: Pattern | None = Field(None, alias="class")
 
 
 class ListsLayout(Strict):
@@ -110,11 +116,14 @@ class ListsLayout(Strict):
 
     lists: by split and part, the list's path. The class is the folder a clip lies in (UCF101).
     group: a regular expression; what its last group finds in a path is the scene.
+    class: a regular expression too; what its last group finds in a line, the number included, is
+    the class: ` ([0-9]+)$` where classes are only numbered.
     """
 
     kind: Literal["lists"]
     lists: Mapping[str, Mapping[Part, RelativePath]]
-    group: str | None = None
+    group: Pattern | None = None
+    class_: Pattern | None = Field(None, alias="class")
 
 
 class ClassListsLayout(Strict):
@@ -127,7 +136,7 @@ class ClassListsLayout(Strict):
     kind: Literal["class_lists"]
     lists: Mapping[str, RelativePath]
     suffix: Suffix | None = None
-    group: str | None = None
+    group: Pattern | None = None
 
 
 class KineticsLayout(Strict):
@@ -196,18 +205,6 @@ class GeneratedLayout(Strict):
     kind: Literal["generated"]
 
 
-LAYOUTS = (
-    TableLayout,
-    FoldersLayout,
-    ListsLayout,
-    ClassListsLayout,
-    KineticsLayout,
-    SomethingLayout,
-    ActivityNetLayout,
-    AvaLayout,
-    PackedLayout,
-    GeneratedLayout,
-)
 Layout = (
     TableLayout
     | FoldersLayout
@@ -220,6 +217,7 @@ Layout = (
     | PackedLayout
     | GeneratedLayout
 )
+LAYOUTS: tuple[type[BaseModel], ...] = get_args(Layout)
 
 
 class Manifest(Strict):
@@ -294,10 +292,6 @@ def generated_names() -> list[str]:
     return sorted(f"generated/{file.stem}" for file in (MANIFESTS / "generated").glob("*.yaml"))
 
 
-# Written in C where PyYAML was built so: ten times as fast on the long lists of classes.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 def load(name_or_path: str | os.PathLike) -> Manifest:
     """The manifest of that name in data_manifests/, or of a YAML file of one's own.
 
@@ -309,28 +303,12 @@ def load(name_or_path: str | os.PathLike) -> Manifest:
         known = names() + generated_names()
         if str(name_or_path) not in known:
             raise unknown("data set", str(name_or_path), known)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"manifest {path}: {' '.join(str(error).split())}") from error
-    return _parsed(path, text)
+    return _parsed(path, yaml_lines.text(path))
 
 
 @lru_cache(64)
 def _parsed(path: Path, text: str) -> Manifest:
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
-            raise ValueError("aliases (*name) are not read; write the value out")
-        node = yaml.compose(text, Loader=_Loader)
-        lines = dict(_lines(node))
-        content = _Loader("").construct_document(node) if node else None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(f"manifest {path}, line {line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"manifest {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"manifest {path}: not a mapping of keys to values")
+    content, lines = yaml_lines.parsed(path, text)
     try:
         # By way of JSON, whose lists the strict mode takes for the tuples they stand for.
         manifest = Manifest.model_validate_json(json.dumps(content, default=str))
@@ -351,25 +329,6 @@ def _name_by_file(path: Path) -> str:
     return below.with_suffix("").as_posix()
 
 
-def _lines(node: yaml.Node | None, path: tuple = ()) -> Iterator[tuple[tuple, int]]:
-    """The line, from 1, of every key and item of a document; a key that stands twice is refused."""
-    if node is None:
-        return
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                mark = key.start_mark
-                raise yaml.MarkedYAMLError(problem=f"{key.value}: stands twice", problem_mark=mark)
-            seen.add(key.value)
-            yield from _lines(value, (*path, key.value))
-            yield (*path, key.value), key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _lines(item, (*path, index))
-
-
 def _first(path: Path, error: ValidationError, lines: Mapping[tuple, int]) -> str:
     """The first fault in one line: file, line, key, what is wrong, the nearest known key."""
     faults = error.errors()
@@ -384,9 +343,33 @@ def _first(path: Path, error: ValidationError, lines: Mapping[tuple, int]) -> st
     if fault["type"] == "missing":
         keys.append(str(fault["loc"][-1]))
     place = f"manifest {path}, line {lines.get(where, 1)}: {'.'.join(keys)}".rstrip(": ")
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
+        return f"{place}: no text to YAML (yes, no, on, off and numbers are not); quote it"
     if fault["type"] != "extra_forbidden":
         return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-    models = (Manifest, Files, Download, *LAYOUTS)
-    known = sorted({name for model in models for name in model.model_fields})
-    near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
+    key = str(fault["loc"][-1])
+    if home := _home(key):
+        return f"{place}: no key of this place; it belongs {home}"
+    models: tuple[type[BaseModel], ...] = (Manifest, Files, Download, *LAYOUTS)
+    known = sorted({name for model in models for name in _keys(model)})
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"{place}: unknown key." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _home(key: str) -> str | None:
+    """Where in a manifest a key belongs, in words; None if it is a key of no place."""
+    if key in _keys(Manifest):
+        return "at the top"
+    if key in _keys(Files):
+        return "under files:"
+    # What Literal["table"] holds: "table".
+    kinds = [get_args(_keys(x)["kind"].annotation)[0] for x in LAYOUTS if key in _keys(x)]
+    if kinds:
+        named = f" of kind {', '.join(kinds)}" if len(kinds) < len(LAYOUTS) else ""
+        return f"under layout:{named}"
+    return "under downloads:" if key in _keys(Download) else None
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model as a file names them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -37,8 +37,10 @@ def obtain(manifest: Manifest, data_root: Path) -> list[Fetched]:
 
 def advice(manifest: Manifest, data_root: Path) -> str:
     """What to get, and where to put it, in one paragraph."""
-    text = " ".join(manifest.obtain.split()) or f"See {manifest.homepage}."
-    return f"{text} Its place is {data_root / manifest.name}."
+    text = " ".join(manifest.obtain.split())
+    if not text and manifest.homepage:
+        text = f"See {manifest.homepage}."
+    return f"{text} Its place is {data_root / manifest.name}.".lstrip()
 
 
 def _fetch(download: Download, place: Path) -> Fetched:

@@ -10,7 +10,12 @@ Clips of one's own need a folder and a manifest, a YAML file such as
 
 for files like clips/train/wave/day3_take1.mp4 and clips/test/jump/day4_take2.mp4. Validation videos
 are set apart from training by whole groups; a folder clips/validation is used where there is one.
-Without `group` every video is taken for a scene of its own. A list file may stand instead:
+Without `group` every video is taken for a scene of its own. Where the class is not the folder, a
+pattern beside it says where in the path it stands:
+
+    layout: {kind: folders, class: '^([0-9]+)_[^/]*$', group: '^[0-9]+_([0-9]+)_'}
+
+for clips/train/0_1_4.avi, of class 0 and scene 1. A list file may stand instead:
 
     layout: {kind: table, table: clips.csv, path: path, label: class, group: day}
     splits: {split: {train: 40, test: 20}}
@@ -73,6 +78,8 @@ def read(
             f"{listed}",
             stacklevel=2,
         )
+        decoded = [clip for clip in clips if _source_name(clip) not in cache.undecodable]
+        splits.warn_of_untrained(manifest, splits.check_name(manifest, split), decoded)
     return _parts(manifest, clips, cache)
 
 
@@ -83,7 +90,7 @@ def content_key(
     found = places(manifest, data_root, cache_root)
     clips = present(manifest, found, split)
     keys = source_keys(cache_root, manifest.name, sources(manifest, found, clips))
-    text = json.dumps([[*clip, keys[_source_name(clip)]] for clip in clips])
+    text = json.dumps([[*clip, keys.get(_source_name(clip))] for clip in clips])
     return hashlib.sha256(f"{manifest.frames} {text}".encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ import pickle
 import pickletools
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,14 +18,17 @@ from kdlib.errors import UserError
 
 _LIMIT = 1 << 30
 _MOST_PLACES = 10_000_000
+_MOST_ITEMS = 10_000_000
 _KINDS = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 
 
 def load(path: Path, *, limit_bytes: int = _LIMIT) -> Any:
     """The content of a pickle of None, numbers, text, bytes, lists, tuples, dicts and arrays.
 
-    Text of Python 2 comes as bytes. UserError, naming the file, for anything else in it, for a
-    damaged file, and for one larger than `limit_bytes`.
+    Text of Python 2 comes as bytes; arrays are read-only. What stands in the file once and is used
+    many times is one object here too. UserError, naming the file, for anything else in it, for a
+    damaged file, for one larger than `limit_bytes`, and for one that, written out, would have more
+    than 10 million items.
     """
     if path.stat().st_size > limit_bytes:
         raise UserError(f"{path}: larger than {limit_bytes:,} bytes; not read as a pickle")
@@ -32,7 +36,7 @@ def load(path: Path, *, limit_bytes: int = _LIMIT) -> Any:
         with path.open("rb") as file:
             _look_through(file)
             file.seek(0)
-            return _plain(_Reader(file, encoding="bytes").load())
+            return _plain(_Reader(file, encoding="bytes").load(), {})[0]
     except _Refused as error:
         raise UserError(
             f"{path}: {error}; only numbers, text, lists, dicts and arrays are read"
@@ -44,13 +48,45 @@ def load(path: Path, *, limit_bytes: int = _LIMIT) -> Any:
         *(UnicodeError, NotImplementedError),
     ) as error:
         raise UserError(f"{path}: no readable pickle ({type(error).__name__})") from error
+    finally:
+        _latin1.cache_clear()
 
 
 def _look_through(file: IO[bytes]) -> None:
-    """Refuse places in the reader's memory that would take gigabytes to reach."""
+    """Refuse, before anything is built, what would take gigabytes or hours to build.
+
+    Places in the reader's memory that are far away; and tuples in tuples that, as keys, would be
+    looked through item by item: a few bytes repeat one tuple ten times at each of twenty levels.
+    """
+    stack: list[int | None] = []  # items of what the reader has at hand; None is a mark
+    memory: dict[int, int] = {}
     for operation, argument, _ in pickletools.genops(file):
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _MOST_PLACES:
-            raise _Refused(f"it uses place {argument} of the reader's memory")
+        name, taken = operation.name, []
+        if pickletools.markobject in operation.stack_before:
+            while stack and (top := stack.pop()) is not None:
+                taken.append(top)
+            needed = operation.stack_before.index(pickletools.markobject)
+        else:
+            needed = len(operation.stack_before)
+        for _ in range(min(needed, len(stack))):
+            taken.append(stack.pop() or 1)
+        size = 1
+        if name.startswith("TUPLE"):
+            size = 1 + sum(taken)
+        elif name in ("MEMOIZE", "DUP"):
+            size = taken[0] if taken else 1
+        elif name.endswith("GET"):
+            size = memory.get(int(argument or 0), 1)
+        if size > _MOST_ITEMS:
+            raise _Refused("it repeats its items too often")
+        marks = (after is pickletools.markobject for after in operation.stack_after)
+        stack += [None if mark else size for mark in marks]
+        if name == "MEMOIZE":
+            memory[len(memory)] = size
+        elif name.endswith("PUT"):
+            if int(argument or 0) > _MOST_PLACES:
+                raise _Refused(f"it uses place {argument} of the reader's memory")
+            memory[int(argument or 0)] = (stack[-1] if stack else 1) or 1
 
 
 class _Refused(Exception):
@@ -87,13 +123,14 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, data = state
-        data = data.encode("latin1") if isinstance(data, str) else data
+        data = _latin1(data) if isinstance(data, str) else data
         if not isinstance(kind, _Type) or not isinstance(data, bytes | bytearray):
             raise _Refused("it holds an array of objects")
         if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise _Refused(f"it holds an array of shape {shape!r}")
-        flat = np.frombuffer(bytes(data), kind.numpy())
-        self.value = flat.reshape(shape, order="F" if fortran else "C").copy()
+        # No copy: a thousand arrays may be of the same bytes.
+        flat = np.frombuffer(data if isinstance(data, bytes) else bytes(data), kind.numpy())
+        self.value = flat.reshape(shape, order="F" if fortran else "C")
 
 
 class _Call:
@@ -126,10 +163,16 @@ def _scalar(kind: Any, data: Any) -> Any:
     return np.frombuffer(data, kind.numpy())[0].item()
 
 
+@lru_cache(None)
+def _latin1(text: str) -> bytes:
+    """The bytes of a text; the same object for the same text, however often a file asks for it."""
+    return text.encode("latin1")
+
+
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
         raise _Refused("it encodes text in an unknown way")
-    return text.encode("latin1")
+    return _latin1(text)
 
 
 _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
@@ -155,18 +198,31 @@ class _Reader(pickle.Unpickler):
         raise _Refused("it asks for something outside the file")
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """The value with stand-ins replaced by arrays; whatever else is not plain is refused."""
+def _plain(value: Any, known: dict[int, tuple[Any, int]], depth: int = 0) -> tuple[Any, int]:
+    """The value with stand-ins replaced by arrays, and its items; what is not plain is refused.
+
+    known: what was made of a value before, by its id.
+    """
     if depth > 20:
         raise _Refused("it is nested too deeply")
     if isinstance(value, _Array):
         if value.value is None:
             raise _Refused("it holds an array without content")
-        return value.value
+        return value.value, 1
     if value is None or type(value) in (bool, int, float, str, bytes):
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(_plain(item, depth + 1) for item in value)
-    if type(value) is dict:
-        return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in value.items()}
-    raise _Refused(f"it holds a {type(value).__name__}")
+        return value, 1
+    if type(value) not in (list, tuple, dict):
+        raise _Refused(f"it holds a {type(value).__name__}")
+    if id(value) not in known:
+        items = [x for pair in value.items() for x in pair] if type(value) is dict else value
+        made = [_plain(item, known, depth + 1) for item in items]
+        count = 1 + sum(size for _, size in made)
+        if count > _MOST_ITEMS:
+            raise _Refused("it repeats its items too often")
+        plain: Any = [item for item, _ in made]
+        if type(value) is dict:
+            plain = dict(zip(plain[::2], plain[1::2], strict=True))
+        elif type(value) is tuple:
+            plain = tuple(plain)
+        known[id(value)] = plain, count
+    return known[id(value)]

@@ -45,8 +45,8 @@ def class_names(manifest: Manifest, clips: Iterable[Clip]) -> tuple[str, ...]:
 def check(manifest: Manifest, split: str, clips: list[Clip]) -> None:
     """Refuse empty parts, counts other than the manifest's, and clips on two sides.
 
-    A warning tells how many groups an official split has on both sides of test, and where the lists
-    of an incomplete set count otherwise.
+    A warning tells how many groups an official split has on both sides of test, where the lists of
+    an incomplete set count otherwise, and which classes have no training sample.
     """
     counts = Counter(clip.part for clip in clips)
     official = manifest.splits.get(split, {})
@@ -68,11 +68,29 @@ def check(manifest: Manifest, split: str, clips: list[Clip]) -> None:
     if len(parts) < len(clips):
         name = Counter(clip.name for clip in clips).most_common(1)[0][0]
         raise UserError(f"{manifest.name}: {name} stands twice in split {split}")
+    warn_of_untrained(manifest, split, clips)
     shared = groups(clips, "train", "validation") & groups(clips, "test")
     if shared:
         warnings.warn(
             f"{manifest.name}: split {split} has {len(shared)} groups on both sides of test, "
             f"for instance {min(shared)!r}: its test accuracy is optimistic",
+            stacklevel=3,
+        )
+
+
+def warn_of_untrained(manifest: Manifest, split: str, clips: Iterable[Clip]) -> None:
+    """Warn of the classes that no sample of training shows."""
+    by_part: dict[str, set[str]] = {part: set() for part in PARTS}
+    for clip in clips:
+        by_part[clip.part].update(clip.labels)
+    named = manifest.classes if isinstance(manifest.classes, tuple) else ()
+    untrained = sorted(set(named).union(*by_part.values()) - by_part["train"])
+    if untrained:
+        more = f" and {len(untrained) - 10} more" if len(untrained) > 10 else ""
+        warnings.warn(
+            f"{manifest.name}: split {split} has no training sample of {len(untrained)} of "
+            f"{manifest.class_count} classes, which cannot be learnt: "
+            f"{', '.join(untrained[:10])}{more}",
             stacklevel=3,
         )
 

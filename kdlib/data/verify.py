@@ -1,6 +1,5 @@
 """Is a folder the data set that its manifest describes? Counts, and every file looked at."""
 
-import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,8 @@ import pandas as pd
 from kdlib.data import layouts, packed, real, splits
 from kdlib.data.cache import How, Source, frame_cache, source_keys
 from kdlib.data.layouts import SUFFIXES, Clip, Places
-from kdlib.data.listing import Listing
+from kdlib.data.listing import Listing, printable
+from kdlib.data.listing import files as listing_files
 from kdlib.data.manifest import Manifest, PackedLayout
 from kdlib.data.splits import PARTS
 from kdlib.errors import UserError
@@ -28,20 +28,26 @@ class Report:
 
     counts: a row a split and part: what the manifest says, the lists name and the folder holds.
     classes: a row a class, a column a split and part: samples present.
-    missing, extra: files that the lists name or do not name. undecodable: reason by file.
-    duplicates: files of equal content. crossing: those of them, or equal images of a packed set,
-        on both sides of test. faults: what is wrong with the lists. notes: what to know of them.
+    validation: by split, the training samples that are set apart where it has no such part.
+    missing, extra: files that the lists name or do not name. passed_over: files whose suffix is
+        none of the media's. undecodable: reason by file.
+    duplicates: files of equal content, or pairs of equal images across train and test of a packed
+        set. crossing: those of them on both sides of test. conflicting: those of different classes.
+    faults: what is wrong with the lists. notes: what to know of them.
     """
 
     name: str
     folder: str
     counts: list[dict[str, Any]] = field(default_factory=list)
     classes: list[dict[str, Any]] = field(default_factory=list)
+    validation: dict[str, list[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     undecodable: dict[str, str] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     crossing: list[list[str]] = field(default_factory=list)
+    conflicting: list[list[str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     incomplete: bool = False
@@ -68,9 +74,9 @@ class Report:
             ("notes on the lists", self.notes),
             ("missing", self.missing),
             ("undecodable", [f"{name}: {reason}" for name, reason in self.undecodable.items()]),
-            ("equal in content, on both sides of test", [" = ".join(g) for g in self.crossing]),
-            ("equal in content", [" = ".join(g) for g in self.duplicates]),
+            ("equal in content", self._equal()),
             ("in no list", self.extra),
+            ("passed over for their suffix", self.passed_over),
         ]
         for title, items in listed:
             if items:
@@ -79,7 +85,19 @@ class Report:
                     "\n".join([f"{title}: {len(items)}", *_indent(items[:at_most]), *more])
                 )
         parts.append("whole" if self.whole else "NOT whole")
-        return "\n\n".join(parts)
+        return printable("\n\n".join(parts))
+
+    def _equal(self) -> list[str]:
+        """A line a group of equal files, those that spoil results first."""
+        marks = (
+            (self.conflicting, "of different classes"),
+            (self.crossing, "on both sides of test"),
+        )
+        lines = []
+        for group in self.duplicates:
+            found = [mark for groups, mark in marks if group in groups]
+            lines.append((-len(found), " = ".join(group), ", ".join(found)))
+        return [f"{names} ({mark})" if mark else names for _, names, mark in sorted(lines)]
 
 
 def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int = 1) -> Report:
@@ -96,7 +114,12 @@ def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int =
     there = {file for file in files if listing.has(file)}
     report.missing = sorted(files - there)
     if not isinstance(manifest.layout, PackedLayout):
-        report.extra = sorted(_media(manifest, found.folder) - files)
+        suffixes = SUFFIXES[manifest.media]
+        others = sorted(set(listing_files(found.folder)) - files)
+        report.passed_over = [name for name in others if not name.lower().endswith(suffixes)]
+        # Where a list could not be read, all that it names would be in none.
+        if all(by_split.values()):
+            report.extra = [name for name in others if name.lower().endswith(suffixes)]
     _count(manifest, by_split, there, report)
     usable = [clip for clip in every.values() if clip.file in there]
     if usable:
@@ -106,32 +129,36 @@ def verify(manifest: Manifest, data_root: Path, cache_root: Path, *, jobs: int =
             _look_at_files(
                 manifest, real.sources(manifest, found, usable), cache_root, jobs, report
             )
-            report.crossing = _crossing(by_split.values(), report.duplicates)
+        _judge_equal(by_split.values(), report)
     return report
 
 
 def _listed(manifest: Manifest, found: Places, split: str, report: Report) -> list[Clip]:
+    """The samples of a split as far as its lists can be read; what is wrong goes to the report."""
+    clips: list[Clip] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             clips = layouts.clips(manifest, found, split)
             splits.check(manifest, split, clips)
             splits.class_names(manifest, clips)
+            apart = [
+                clip.name
+                for clip in splits.with_validation(manifest, clips)
+                if clip.part == "validation"
+            ]
         except UserError as error:
             report.faults.append(str(error))
-            clips = []
+            apart = []
     report.notes += [str(warning.message) for warning in caught]
+    if apart and not any(clip.part == "validation" for clip in clips):
+        report.validation[split] = apart
+        training = sum(clip.part == "train" for clip in clips)
+        report.notes.append(
+            f"{manifest.name}: split {split}: of {training} training samples {len(apart)} are set "
+            f"apart for validation, {apart[0]} among them"
+        )
     return clips
-
-
-def _media(manifest: Manifest, folder: Path) -> set[str]:
-    """The videos or images below a folder, by path."""
-    return {
-        Path(place, name).relative_to(folder).as_posix()
-        for place, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(SUFFIXES[manifest.media])
-    }
 
 
 def _count(
@@ -178,17 +205,16 @@ def _look_at_files(
     report.duplicates = [sorted(group) for group in same.values() if len(group) > 1]
 
 
-def _crossing(splits: Iterable[list[Clip]], duplicates: list[list[str]]) -> list[list[str]]:
-    """Those of the groups of equal files that are on both sides of test in any split."""
-    sides = [
-        ({c.name for c in clips if c.part == "test"}, {c.name for c in clips if c.part != "test"})
-        for clips in splits
-    ]
-    return [
-        group
-        for group in duplicates
-        if any(test & set(group) and other & set(group) for test, other in sides)
-    ]
+def _judge_equal(by_split: Iterable[list[Clip]], report: Report) -> None:
+    """Which groups of equal samples are on both sides of test, or of different classes."""
+    for clips in by_split:
+        found = {clip.name: clip for clip in clips}
+        for group in report.duplicates:
+            known = [found[name] for name in group if name in found]
+            if len({clip.part == "test" for clip in known}) > 1 and group not in report.crossing:
+                report.crossing.append(group)
+            if len({clip.labels for clip in known}) > 1 and group not in report.conflicting:
+                report.conflicting.append(group)
 
 
 def _look_at_packed(found: Places, usable: list[Clip], report: Report) -> None:
@@ -201,7 +227,7 @@ def _look_at_packed(found: Places, usable: list[Clip], report: Report) -> None:
                 report.undecodable[file] = str(error)
     if "train" in images and "test" in images:
         pairs = packed.duplicates(images["train"], images["test"])
-        report.crossing = [[f"train/{a:05}", f"test/{b:05}"] for a, b in pairs]
+        report.duplicates = [[f"train/{a:05}", f"test/{b:05}"] for a, b in pairs]
 
 
 def _class_ranges(classes: list[dict[str, Any]]) -> str:

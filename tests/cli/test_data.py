@@ -115,12 +115,33 @@ def test_a_manifest_of_one_s_own_is_used_by_its_path(kdlib, tmp_path):
     assert all(place.is_relative_to(tmp_path / "store") for place in new)
 
 
-def test_a_set_with_faults_exits_with_1_and_is_not_prepared(kdlib, tmp_path):
+def test_a_bad_file_is_named_and_stops_neither_check_nor_preparation(kdlib, tmp_path):
     (tmp_path / "data/mine/train/jump/0.png").write_bytes(b"no picture")
-    status, text = kdlib("verify", "mine")
+    status, text = kdlib("DATASET=mine", "SIZE=16")
     assert status == 1
     assert "undecodable: 1" in text
     assert "NOT whole" in text
+    assert "mine: 10 train, 2 validation, 4 test" in text
+    assert "mine for clips of 16 px: 15 files" in text
+    assert "left out: train/jump/0.png: no image that is read" in text
+
+
+def test_a_broken_manifest_hides_no_other_set(kdlib, tmp_path):
+    for name, content in (("a", "? [1]\n: x"), ("b", "a: " + "[" * 50_000), ("c", "name: d")):
+        (tmp_path / f"manifests/{name}.yaml").write_text(content)
+    status, text = kdlib("list")
+    assert status == 1
+    assert re.search(r"mine +\| Waving and jumping", text)
+    assert len(re.findall(r"not listed: manifest .*/[abc]\.yaml", text)) == 3
+
+
+def test_a_set_without_a_home_is_shown_without_one(kdlib, tmp_path):
+    path = tmp_path / "manifests/mine.yaml"
+    text = path.read_text().replace("homepage: https://example.org\n", "")
+    path.write_text(text.replace("obtain: Film it yourself.\n", ""))
+    status, text = kdlib("show", "mine")
+    assert status == 0
+    assert "to get    Its place is" in text
 
 
 def test_what_can_be_fetched_is_fetched_listed_and_checked(kdlib, tmp_path):

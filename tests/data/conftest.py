@@ -15,14 +15,25 @@ from kdlib.data import fetch
 REAL = Path(os.environ.get("KDLIB_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def _write_video(path: Path, frames: np.ndarray, codec: str = "libx264", rate: int = 25) -> Path:
-    """Encode uint8 frames (T, H, W, 3), even sizes, in the container the suffix names."""
+def _write_video(
+    path: Path,
+    frames: np.ndarray,
+    codec: str = "libx264",
+    rate: int = 25,
+    turned: tuple[int, bool] | None = None,
+) -> Path:
+    """Encode uint8 frames (T, H, W, 3), even sizes, in the container the suffix names.
+
+    turned: degrees counter-clockwise, then whether mirrored, that its display matrix asks for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lossless = {"libx264": {"crf": "0", "preset": "ultrafast"}}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=lossless.get(codec, {}))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv444p" if codec == "libx264" else "yuv420p"
+        if turned:
+            stream.set_display_rotation(turned[0], hflip=turned[1])
         for frame in frames:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(picture))

@@ -67,6 +67,63 @@ def test_frames_are_those_of_the_files(sources, cached, jobs):
     assert entry_count(cache.folder) == (3, 1)
 
 
+def test_a_turned_video_lies_in_the_cache_upright(tmp_path, cached, write_video):
+    stored = np.zeros((2, 32, 48, 3), np.uint8)
+    stored[:, :16] = 200
+    path = write_video(tmp_path / "a.mp4", stored, turned=(90, False))
+    frames = cached({"a": Source(path)}, How(16, 16)).frames
+    assert frames[:, 4:12, 2].mean() > 190 > 10 > frames[:, 4:12, -2].mean()
+
+
+def test_no_file_stops_the_others(tmp_path, sources, cached, monkeypatch):
+    """Neither one that cannot be read nor one that a decoder stumbles over."""
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "lost.mp4").symlink_to("nowhere.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    bad = ("loop", "lost", "pipe", "folder", "absent")
+    sources |= {name: Source(tmp_path / f"{name}.mp4") for name in bad}
+    sources["picture"] = Source(tmp_path / "pipe.mp4", "image")
+
+    def stumbling(path, size, **how):
+        if path.name == "c.mp4":
+            raise MemoryError("no room\nfor it")
+        return decode(path, size, **how)
+
+    monkeypatch.setattr(module, "decode", stumbling)
+    cache = cached(sources)
+    assert cache.names == ("a.mp4",)
+    assert cache.undecodable["c.mp4"] == "MemoryError: no room for it"
+    assert {name: cache.undecodable[name] for name in bad} == {
+        "loop": "Too many levels of symbolic links",
+        "lost": "a link to what is not there",
+        "pipe": "not a plain file",
+        "folder": "not a plain file",
+        "absent": "No such file or directory",
+    }
+    assert "picture" in cache.undecodable
+
+
+def test_a_file_that_is_lost_while_it_is_read_stops_no_others(sources, cached, monkeypatch):
+    def lost(path):
+        raise OSError(5, "Input/output error")
+
+    good = cached({"a.mp4": sources["a.mp4"]})
+    monkeypatch.setattr(hashes, "file_hash", lost)
+    cache = cached(sources)
+    assert cache.names == good.names
+    assert cache.undecodable["c.mp4"] == "it cannot be read"
+
+
+def test_a_header_that_lies_takes_no_room(tmp_path, write_video):
+    path = write_video(tmp_path / "a.avi", np.zeros((3, 32, 48, 3), np.uint8), codec="mpeg4")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"strh") + 8 + 32
+    content[place : place + 4] = (2_000_000_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert estimate_bytes([Source(path)], HOW) <= path.stat().st_size * 16 * 24 * 3
+
+
 def test_the_second_call_reads_and_decodes_nothing(sources, cached, monkeypatch):
     first = cached(sources)
     monkeypatch.setattr(module, "decode", None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from kdlib.data.decode import Undecodable, count_frames, decode, evenly, probe
+from kdlib.data.decode import SCALER, Undecodable, count_frames, decode, evenly, probe
 from kdlib.errors import UserError
 
 
@@ -116,6 +116,83 @@ def test_undecodable_is_a_user_error_that_travels_between_processes():
     assert str(error) == "a.mp4: why"
 
 
+# Orientation and colours
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_display_matrix_is_followed(tmp_path, write_video, suffix, degrees, mirrored):
+    stored = ramp(frames=2)
+    stored[:, 30:, 40:] = (250, 20, 20)
+    path = write_video(tmp_path / f"a.{suffix}", stored, turned=(degrees, mirrored))
+    shown = np.rot90(stored, degrees // 90, axes=(1, 2))
+    shown = shown[:, :, ::-1] if mirrored else shown
+    decoded = decode(path)
+    assert decoded.flags.c_contiguous
+    assert np.abs(decoded.astype(int) - shown).max() <= 3
+    info = probe(path)
+    assert (info.height, info.width) == shown.shape[1:3]
+    assert decode(path, (24, 20)).shape == (2, 24, 20, 3)
+
+
+WEIGHTS = {"601": (5, 0.299, 0.114), "709": (1, 0.2126, 0.0722), "2020": (9, 0.2627, 0.0593)}
+
+
+def write_colours(path, rgb, space, full, pixels):
+    """Patches of colours (N, N, 3) in 0..1 as a lossless frame, and the levels these are then.
+
+    By the definition of the standards, not by a library: Y is a weighted sum, U and V are scaled
+    differences to it, and limited range leaves room at both ends. All three are stored as integers.
+    """
+    number, red, blue = WEIGHTS[space]
+    depth = 10 if "10" in pixels else 8
+    r, g, b = np.moveaxis(rgb.repeat(16, 0).repeat(16, 1), 2, 0)
+    y = red * r + (1 - red - blue) * g + blue * b
+    u, v = (b - y) / (2 - 2 * blue), (r - y) / (2 - 2 * red)
+    low, luma, chroma = (0, 255, 255) if full else (16, 219, 224)
+    scaled = np.stack([low + luma * y, 128 + chroma * u, 128 + chroma * v])
+    yuv = np.round(scaled * 2 ** (depth - 8)).clip(0, 2**depth - 1)
+    kind = np.uint16 if depth > 8 else np.uint8
+    side = len(y)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width = stream.height = side
+        stream.pix_fmt = pixels
+        frame = av.VideoFrame(side, side, pixels)
+        for context in (stream.codec_context, frame):
+            context.colorspace, context.color_range = number, 2 if full else 1
+        for plane, values in zip(frame.planes, yuv, strict=True):
+            step = side // plane.height, side // plane.width
+            row = np.zeros((plane.height, plane.line_size // kind().itemsize), kind)
+            row[:, : plane.width] = values[:: step[0], :: step[1]]
+            plane.update(row.tobytes())
+        container.mux([*stream.encode(frame), *stream.encode()])
+    y, u, v = yuv / 2 ** (depth - 8) - np.reshape([low, 128, 128], (3, 1, 1))
+    y, u, v = y / luma, u / chroma, v / chroma
+    r, b = y + (2 - 2 * red) * v, y + (2 - 2 * blue) * u
+    g = (y - red * r - blue * b) / (1 - red - blue)
+    return (np.stack([r, g, b], 2) * 255).clip(0, 255)
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("space", WEIGHTS)
+def test_colours_are_those_of_the_standards(tmp_path, space, full, pixels):
+    rgb = np.random.default_rng(0).random((8, 8, 3))
+    levels = write_colours(tmp_path / "a.mkv", rgb, space, full, pixels)
+    decoded = decode(tmp_path / "a.mkv")[0]
+    # In the middle of the patches: at their borders subsampled chroma is mixed.
+    assert np.abs(decoded - levels)[8::16, 8::16].max() <= 1.5
+
+
+@pytest.mark.parametrize("size", [None, (48, 64), (64, 86), (37, 37), (35, 52), 33])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_greys_are_the_same_at_even_and_odd_sizes(tmp_path, size, grey):
+    write_colours(tmp_path / "a.mkv", np.full((4, 4, 3), grey / 255), "601", False, "yuv420p")
+    assert np.unique(decode(tmp_path / "a.mkv", size)).tolist() == [grey]
+
+
 # Only the frames needed
 
 
@@ -163,6 +240,18 @@ def test_seconds_of_a_video(tmp_path, write_video):
     np.testing.assert_array_equal(decode(path, span=(0, 2), at_most=2), whole[[2, 6]])
     with pytest.raises(Undecodable, match="no frames in that span"):
         decode(path, span=(5, 6))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video"), ("mkv", "libx264")]
+)
+@pytest.mark.parametrize("span", [(0, 0.32), (0.4, 0.8), (0.6, 9)])
+def test_seconds_count_from_the_start_of_the_stream(tmp_path, write_video, suffix, codec, span):
+    """Those of ts and mpg files begin at another time than 0, and seeks in them go wrong."""
+    path = write_video(tmp_path / f"a.{suffix}", ramp(frames=8).repeat(3, 0), codec)
+    whole, times = decode(path), np.arange(24) / 25
+    found = decode(path, span=span)
+    np.testing.assert_array_equal(found, whole[(span[0] <= times) & (times < span[1])])
 
 
 def test_a_cover_picture_is_no_video(tmp_path):
@@ -235,7 +324,7 @@ def test_real_clips(real, name, shape):
 def test_a_rotated_clip_is_upright(real):
     upright = decode(real / "test_clips/edge_cases/decord_video_90.mov")
     with av.open(str(real / "test_clips/edge_cases/decord_video_90.mov")) as container:
-        lying = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        lying = next(container.decode(video=0)).to_ndarray(format="rgb24", interpolation=SCALER)
     # The flag says a quarter turn clockwise: what lay on the left is on top.
     difference = np.abs(upright[0].astype(int) - np.rot90(lying, -1)).mean()
     assert difference < 1

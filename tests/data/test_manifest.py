@@ -1,4 +1,6 @@
 import copy
+import os
+import tracemalloc
 
 import pytest
 import yaml
@@ -88,7 +90,19 @@ def test_a_minimal_manifest_of_ones_own(own):
         (lambda m: m["layout"].update(kind="flat"), "layout: .*'table', 'folders'"),
         (lambda m: m.pop("title"), "title: Field required"),
         (lambda m: m.update(classes=["a", "a"]), "a name stands twice"),
-        (lambda m: m.update(classes=["yes", True]), "classes.1: .*valid string"),
+        (lambda m: m.update(classes=["yes", True]), "classes.1: no text to YAML .*; quote it"),
+        (lambda m: m.update(title=3), "title: no text to YAML .*; quote it"),
+        (lambda m: m.update(splits={1: {"train": 3}}), "the key 1 is no text to YAML; quote it"),
+        (lambda m: m.update(folder="clips"), "folder: .*it belongs under files:"),
+        (lambda m: m.update(kind="folders"), "kind: .*it belongs under layout:"),
+        (lambda m: m.update(url="https://x"), "url: .*it belongs under downloads:"),
+        (lambda m: m["layout"].update(title="x"), "layout.title: .*it belongs at the top"),
+        (lambda m: m["layout"].update(table="x"), "layout.table: .*layout: of kind table"),
+        (lambda m: m["layout"].update(group="("), "layout.group: no regular expression: missing"),
+        (lambda m: m["layout"].update({"class": "[a"}), "layout.class: no regular expression"),
+        (lambda m: m["layout"].update({"class_": "a"}), r"layout.class_: .*'class'\?"),
+        (lambda m: m["layout"].update(group="a" * 501), "layout.group: .*at most 500"),
+        (lambda m: m["layout"].update(group="((a{99}){99}){99}"), "layout.group: .*more than 1000"),
         (lambda m: m.update(validation=1.5), "validation: .*less than 1"),
         (lambda m: m.update(splits={"one": {"training": 3}}), "splits.one.training"),
         (lambda m: m.update(layout={"kind": "table", "table": "t.csv"}), "at least one column"),
@@ -127,6 +141,41 @@ def test_what_is_no_manifest(tmp_path):
     (tmp_path / "c.yaml").write_text("name: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(UserError, match="could not determine a constructor"):
         load(tmp_path / "c.yaml")
+
+
+HUGE = {
+    "brackets": "a: " + "[" * 50_000,
+    "braces": "a: " + "{a: " * 50_000,
+    "dashes": "- " * 50_000,
+    "entries": "a: [" + "[]," * 300_000 + "]",
+    "bytes": "a: " + "x" * 1_000_001,
+}
+
+
+@pytest.mark.parametrize("content", HUGE.values(), ids=HUGE)
+def test_what_is_too_deep_or_too_much_is_refused_before_it_is_read(tmp_path, content):
+    (tmp_path / "mine.yaml").write_text(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"mine\.yaml: (more than 20 levels|larger than)"):
+            load(tmp_path / "mine.yaml")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("key", ["? [a]\n", "yes", "null", "2020-01-01", "1.5", "<<"])
+def test_keys_that_are_no_words(tmp_path, key):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(OWN) + f"{key}: x\n")
+    with pytest.raises(UserError, match=r"mine\.yaml, line \d+: .*(quote it|must be a word)"):
+        load(path)
+
+
+def test_a_pipe_is_no_manifest(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(UserError, match="not a plain file"):
+        load(tmp_path / "mine.yaml")
 
 
 OUTSIDE = ["", "/a", "../a", "a/../../b", "a\\..\\..\\b", "\\a", "\\\\host\\a", "C:/a", "C:a", "."]

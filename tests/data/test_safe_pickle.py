@@ -97,6 +97,56 @@ def test_shapes_that_do_not_fit_the_bytes_are_refused(load, shape):
         load(pickle.dumps(Wrong()))
 
 
+def repeated(value, kind, levels=30):
+    """A value of a few bytes that would be endless if it were written out."""
+    for _ in range(levels):
+        value = kind([value] * 10)
+    return value
+
+
+class SameBytes:
+    """Arrays that all have one text of a megabyte."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce__(self):
+        build, arguments, state = np.zeros(2, np.uint8).__reduce__()
+        return build, arguments, (*state[:1], (len(self.data),), *state[2:4], self.data)
+
+
+REPEATING = {
+    "lists": pickle.dumps(repeated(1, list, 7)),
+    "deep lists": pickle.dumps(repeated(1, list)),
+    "tuples": pickle.dumps(repeated(1, tuple)),
+    "dicts": pickle.dumps(repeated(1, lambda items: dict(enumerate(items)), 15)),
+    # Keys, whose hashes a reader works out while it reads.
+    **{
+        f"keys of protocol {protocol}": b"}"
+        + pickle.dumps(repeated(1, tuple), protocol)[:-1]
+        + b"Ns."
+        for protocol in (0, 2)
+    },
+}
+
+
+@pytest.mark.parametrize("content", REPEATING.values(), ids=REPEATING)
+def test_what_is_repeated_without_end_is_refused_at_once(load, content):
+    assert len(content) < 3000
+    with pytest.raises(UserError, match=r"a\.pkl: it (repeats its items too often|is nested)"):
+        load(content)
+
+
+def test_what_is_used_many_times_is_one_object(load):
+    names, image = ["a", "b"], np.zeros(10**6, np.uint8)
+    found = load(pickle.dumps({"one": [names] * 1000, "two": names}))
+    assert len({id(item) for item in [*found["one"], found["two"]]}) == 1
+    for data in (image.tobytes(), "\0" * 10**6):
+        arrays = load(pickle.dumps([SameBytes(data) for _ in range(3000)], 2))
+        assert len({array.ctypes.data for array in arrays}) == 1
+        np.testing.assert_array_equal(arrays[-1], image)
+
+
 def test_large_files_are_not_read(load):
     with pytest.raises(UserError, match="larger than 10 bytes"):
         load(pickle.dumps(list(range(100))), limit_bytes=10)

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -53,6 +54,8 @@ def test_a_whole_set(clips):
         {"class": "wave", "all train": 3, "all test": 1},
     ]
     assert found.text().endswith("\n\nwhole")
+    assert len(found.validation["all"]) == 2
+    assert "of 6 training samples 2 are set apart for validation" in found.text()
     assert json.loads(json.dumps(found.as_dict()))["whole"] is True
 
 
@@ -70,6 +73,81 @@ def test_every_fault_is_in_the_report_and_named_in_its_text(clips):
     text = found.text()
     for part in ("undecodable: 2", "train/jump/0.mp4: Invalid", "stray.mp4", "both sides", "NOT"):
         assert part in text
+
+
+def test_equal_files_are_named_once_and_the_worst_first(clips):
+    for original, copy in (
+        ("train/jump/0", "test/wave/7"),
+        ("train/jump/2", "train/jump/1"),
+        ("train/wave/1", "train/jump/extra"),
+    ):
+        shutil.copy(clips / f"{original}.mp4", clips / f"{copy}.mp4")
+    found = report(clips, splits={})
+    assert len(found.duplicates) == 3
+    assert found.crossing == [["test/wave/7.mp4", "train/jump/0.mp4"]]
+    assert found.conflicting == [
+        ["test/wave/7.mp4", "train/jump/0.mp4"],
+        ["train/jump/extra.mp4", "train/wave/1.mp4"],
+    ]
+    lines = found.text().splitlines()
+    place = lines.index("equal in content: 3")
+    assert lines[place + 1 : place + 4] == [
+        "  test/wave/7.mp4 = train/jump/0.mp4 (of different classes, on both sides of test)",
+        "  train/jump/extra.mp4 = train/wave/1.mp4 (of different classes)",
+        "  train/jump/1.mp4 = train/jump/2.mp4",
+    ]
+
+
+def test_a_fault_of_the_lists_hides_nothing_and_blames_no_good_file(clips):
+    (clips / "train/jump/0.mp4").write_bytes(b"no video")
+    found = report(clips, splits={"all": {"train": 7, "test": 2}})
+    assert "the manifest says 7 train" in found.faults[0]
+    assert list(found.undecodable) == ["train/jump/0.mp4"]
+    assert found.extra == []
+    table = {"kind": "table", "table": "clips.csv", "label": None}
+    (clips.parent / "clips.csv").write_text("path,all\nno-class.mp4,train\n")
+    found = report(clips, layout=table)
+    assert found.faults
+    assert found.extra == []
+
+
+def test_an_emptied_class_is_named(clips):
+    for day in range(3):
+        (clips / f"train/jump/{day}.mp4").unlink()
+    found = report(clips, splits={})
+    assert any("no training sample of 1 of 2 classes" in note for note in found.notes)
+    assert "cannot be learnt: jump" in found.text()
+
+
+def test_what_is_passed_over_is_listed(clips):
+    (clips / "train/jump/notes.txt").write_text("")
+    (clips / "train/jump/.hidden").write_text("")
+    (clips / "train/jump/late.3gp").write_bytes(b"")
+    found = report(clips, splits={})
+    assert found.passed_over == ["train/jump/notes.txt"]
+    assert list(found.undecodable) == ["train/jump/late.3gp"]
+    assert "passed over for their suffix: 1" in found.text()
+
+
+def test_links_pipes_and_odd_names_are_listed_alone(clips):
+    (clips / "train/jump/loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(clips / "train/jump/pipe.mp4")
+    odd = os.fsencode(clips / "train/wave") + b"/caf\xe9.mp4"
+    shutil.copy(clips / "train/wave/0.mp4", odd)
+    bad = os.fsencode(clips / "train/wave") + b"/b\xffd.mp4"
+    with open(bad, "wb"):
+        pass
+    found = report(clips, splits={})
+    assert found.missing == []
+    assert found.counts[0]["present"] == 10
+    assert found.undecodable.keys() == {
+        "train/jump/loop.mp4",
+        "train/jump/pipe.mp4",
+        "train/wave/b\\xffd.mp4",
+    }
+    text = found.text()
+    assert text.isascii()
+    assert "train/wave/0.mp4 = train/wave/caf\\xe9.mp4" in text
 
 
 def test_what_a_list_names_and_the_folder_lacks(clips):

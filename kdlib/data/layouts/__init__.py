@@ -13,11 +13,16 @@ from kdlib.data import listfiles
 from kdlib.data.manifest import Manifest
 from kdlib.errors import UserError
 
+# All that may be what is decoded; a suffix that lies does no harm.
 SUFFIXES = {
     "videos": (
-        ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".gif",
+        ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".f4v", ".mkv", ".webm", ".avi",
+        ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".m2ts", ".mts", ".flv", ".wmv", ".asf", ".ogv",
+        ".gif",
     ),
-    "images": (".jpg", ".jpeg", ".png", ".webp", ".bmp"),
+    "images": (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ),
 }  # fmt: skip
 
 

@@ -53,6 +53,23 @@ def test_a_wrong_line_is_named(lists, line, message):
         lists.clips(LAYOUT, **SPLITS)
 
 
+@pytest.mark.parametrize(
+    ("lines", "pattern"),
+    [("0_1_4.avi\n1_1_2.avi", r"^(\d)_"), ("a.avi 0\nx/b c.avi 1", r" (\d+)$")],
+)
+def test_the_class_may_stand_anywhere_in_a_line(lists, lines, pattern):
+    lists.put("a.txt", lines)
+    lists.put("b.txt", "1_2_3.avi 1")
+    clips = lists.clips({**LAYOUT, "class": pattern}, **SPLITS, classes=("0", "1"))
+    assert [(c.part, *c.labels) for c in clips] == [("train", "0"), ("train", "1"), ("test", "1")]
+    assert [c.file for c in clips[:2]] == [
+        line.removesuffix(" 0").removesuffix(" 1") for line in lines.split("\n")
+    ]
+    lists.put("b.txt", "other.avi")
+    with pytest.raises(UserError, match=r"b.txt, line 1: layout.class finds nothing in 'other"):
+        lists.clips({**LAYOUT, "class": pattern}, **SPLITS)
+
+
 def test_a_missing_list_is_named(lists):
     with pytest.raises(UserError, match=r"mine: no a\.txt in "):
         lists.clips(LAYOUT, **SPLITS)
