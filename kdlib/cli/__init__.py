@@ -1,8 +1,8 @@
 """The command line: `python -m kdlib COMMAND`, which the Makefile only forwards to."""
 
 import argparse
-import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -114,9 +114,9 @@ def _setting(given: dict[str, str]) -> Any:
         k: v for k, v in given.items() if k not in ("chapters", "size") and v != ""
     }
     for name in ("jobs", "seeds"):
-        if name in values:
-            with contextlib.suppress(ValueError):
-                values[name] = int(values[name])
+        # Plain digits only: int() also takes 1_0 and the digits of other scripts.
+        if re.fullmatch("[0-9]{1,9}", values.get(name, "")):
+            values[name] = int(values[name])
     return Setting(**{"jobs": os.cpu_count() or 1, **values})
 
 

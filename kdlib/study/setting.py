@@ -79,10 +79,12 @@ class Setting:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise unknown("PROFILE", self.profile, PROFILES)
-        for name, least in (("seeds", 0), ("jobs", 1)):
+        for name, least, most in (("seeds", 0, 1000), ("jobs", 1, 1024)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UserError(f"{name.upper()}: a whole number from {least} up, not {value!r}")
+            if value > most:
+                raise UserError(f"{name.upper()}: at most {most}, not {value}")
         if self.device not in ("cpu", "cuda"):
             raise unknown("DEVICE", self.device, ("cpu", "cuda"))
         if self.device == "cuda" and not torch.cuda.is_available():
