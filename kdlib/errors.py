@@ -22,3 +22,9 @@ def unknown(field: str, value: object, allowed: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UserError(f"{field}: unknown value {value!r}; allowed: {', '.join(names)}.{hint}")
+
+
+def plain(error: OSError) -> str:
+    """What the system refused, in one line, with its file where it is known."""
+    said = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{error.filename}: {said}" if error.filename is not None else said

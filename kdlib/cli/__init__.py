@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdlib.errors import UserError, unknown
+from kdlib.errors import UserError, plain, unknown
 
 SETTINGS = {
     "profile": "how big: smoke (does it run?), laptop (default), gpu, paper",
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 130
     except OSError as error:
-        print(f"kdlib: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"kdlib: {plain(error)}", file=sys.stderr)
         return 1
 
 
@@ -126,8 +126,9 @@ def _keep(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("keep", words)
     setting = _setting(given)
-    print(f"kept in {keep(open_chapters(_chapters(given), setting), setting)}")
-    return 0
+    chapters, left_out = open_chapters(_chapters(given), setting)
+    print(f"kept in {keep(chapters, setting)}")
+    return int(bool(left_out))
 
 
 def _data(given: dict[str, str], words: list[str]) -> int:
@@ -155,8 +156,9 @@ def _plan(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("plan", words)
     setting = _setting(given)
-    print(plan_text(open_chapters(_chapters(given), setting), setting))
-    return 0
+    chapters, left_out = open_chapters(_chapters(given), setting, to_train=True)
+    print(plan_text(chapters, setting))
+    return int(bool(left_out))
 
 
 def _run(given: dict[str, str], words: list[str]) -> int:
@@ -165,12 +167,13 @@ def _run(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("run", words)
     setting = _setting(given)
-    missing, found = todo(open_chapters(_chapters(given), setting), setting)
+    chapters, left_out = open_chapters(_chapters(given), setting, to_train=True)
+    missing, found = todo(chapters, setting)
     outcome = run_all(
         missing, setting.run_store, setting.datasets, device=setting.device, jobs=setting.jobs
     )
     print(f"{found} found, {len(outcome.done)} trained, {len(outcome.failed)} failed")
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or left_out else 0
 
 
 def _reproduce(given: dict[str, str], words: list[str]) -> int:

@@ -1,6 +1,5 @@
 """A worker process of the engine: it executes one run after another and reports on each."""
 
-import errno
 import signal
 import sys
 import traceback
@@ -10,7 +9,8 @@ from multiprocessing.connection import Connection
 import torch
 from filelock import Timeout
 
-from kdlib.errors import UserError
+from kdlib.data.disk import no_room
+from kdlib.errors import UserError, plain
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.execute import execute
 from kdlib.runs.spec import RunSpec
@@ -66,13 +66,15 @@ def _attempt(
         return BUSY, ""
     except UserError as error:
         return FAILED, str(error)
-    except OSError as error:
+    except (MemoryError, torch.OutOfMemoryError):
+        return FAILED, "not enough memory; make it smaller, or use fewer JOBS"
+    except Exception as error:
         if isinstance(error, BrokenPipeError):
             raise
-        if error.errno == errno.ENOSPC:
+        if no_room(error):
             return FAILED, f"the disk of {store.root} is full; free space and run again"
-        return FAILED, f"{error.strerror}: {error.filename}"
-    except Exception:
+        if isinstance(error, OSError):
+            return FAILED, plain(error)
         return FAILED, traceback.format_exc(limit=-4)
 
 
