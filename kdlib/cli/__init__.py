@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlib.errors import UserError, plain, unknown
+from kdlib.runs.signals import as_interrupts
 
 SETTINGS = {
     "profile": "how big: smoke (does it run?), laptop (default), gpu, paper",
@@ -72,15 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command not in COMMANDS:
             raise unknown("command", options.command, COMMANDS)
-        return COMMANDS[options.command](*_settings(options))
+        with as_interrupts():
+            return COMMANDS[options.command](*_settings(options))
     except UserError as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(
             "kdlib: stopped; what was finished is kept, and the next call goes on", file=sys.stderr
         )
-        return 130
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     except OSError as error:
         print(f"kdlib: {plain(error)}", file=sys.stderr)
         return 1
@@ -172,7 +175,8 @@ def _run(given: dict[str, str], words: list[str]) -> int:
     outcome = run_all(
         missing, setting.run_store, setting.datasets, device=setting.device, jobs=setting.jobs
     )
-    print(f"{found} found, {len(outcome.done)} trained, {len(outcome.failed)} failed")
+    found += len(outcome.done) - len(outcome.trained)
+    print(f"{found} found, {len(outcome.trained)} trained, {len(outcome.failed)} failed")
     return 1 if outcome.failed or left_out else 0
 
 

@@ -43,5 +43,5 @@ def disk_errors(root: Path, setting: str = "STORE") -> Iterator[None]:
         if not isinstance(error, OSError):
             raise
         if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-            raise UserError(f"cache: {error.filename or root}: {error.strerror}") from error
+            raise UserError(f"{setting}: {error.filename or root}: {error.strerror}") from error
         raise

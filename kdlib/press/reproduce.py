@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from kdlib.data.disk import disk_errors
 from kdlib.errors import UserError, unknown
-from kdlib.press import evidence, lessons, notebooks, present, site
+from kdlib.press import evidence, lessons, notebooks, present, scratch, site
 from kdlib.press.site import SiteFailed
 from kdlib.press.summary import Summary, claims_of, clock
 from kdlib.runs.engine import run_all
@@ -83,7 +83,7 @@ def plan_text(chapters: Sequence[Chapter], setting: Setting) -> str:
         f"{stamp.chapter_text(setting, specs)}\n"
         f"{count} artifacts of {', '.join(chapter.name for chapter in chapters)}; "
         f"{found} runs in the store, {len(missing)} to train"
-        + (f", about {clock(seconds)} with {setting.jobs} workers." if missing else ".")
+        + (f", about {clock(max(seconds, 1))} with {setting.jobs} workers." if missing else ".")
     )
 
 
@@ -93,6 +93,7 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
     chapters, left_out = open_chapters(names, setting, to_train=True)
     summary = Summary(failures=left_out)
     print(plan_text(chapters, setting), flush=True)
+    scratch.sweep()
     notebooks.warm(("kdlib.study.opening", "kdlib.press.present"))
     executed: dict[str, list[Path]] = {}
     claims: dict[str, list[dict[str, Any]]] = {}
@@ -105,11 +106,12 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
             device=setting.device,
             jobs=setting.jobs,
         )
-        summary.trained += len(outcome.done)
+        summary.trained += len(outcome.trained)
         summary.failures += [failure.strip() for failure in outcome.failed.values()]
         # Two reproductions of one setting take turns; the second finds everything fresh.
         setting.folder.mkdir(parents=True, exist_ok=True)
         with disk_errors(setting.folder, "RESULTS"), FileLock(setting.folder / ".lock"):
+            scratch.sweep_results(setting.folder)
             made = chapter.made()
             done = lessons.execute(chapter, made, outcome.failed)
             summary.failures += done.failures
