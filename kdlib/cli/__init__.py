@@ -37,6 +37,7 @@ commands
   explain ID  one artifact: its runs, their records and where they come from
 
   keep        copy results on real data to results/reference, to be committed and shown
+  store ...   the runs in STORE: show, check, prune; `store help` says more
   data ...    data sets: list, show, fetch, verify, prepare, cache; `data help` says more
 
 settings, each as NAME=value or --name value
@@ -145,6 +146,18 @@ def _data(given: dict[str, str], words: list[str]) -> int:
     return data.data(_setting(given), words, given.get("size", ""))
 
 
+def _store(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.cli import store
+
+    if words == ["help"]:
+        print(store.HELP, end="")
+        return 0
+    if given.get("chapters"):
+        raise UserError("CHAPTERS: the store is that of all chapters; leave it out")
+    profiles = [name for name in given.pop("profile", "").split(",") if name]
+    return store.store(_setting(given), profiles, words)
+
+
 def _chapters(given: dict[str, str]) -> list[str]:
     return [name for name in given.get("chapters", "").split(",") if name]
 
@@ -213,5 +226,6 @@ COMMANDS = {
     "status": _status,
     "explain": _explain,
     "keep": _keep,
+    "store": _store,
     "data": _data,
 }

@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")
 
 
+class NoPlan(UserError):
+    """A chapter has no runs at this setting, such as a profile that it lacks."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """How big everything is: never what is done.
@@ -174,9 +178,9 @@ T = TypeVar("T")
 
 
 def scale_of(chapter: str, scales: Mapping[str, T], setting: Setting) -> T:
-    """A chapter's own sizes at a profile; UserError for a profile that it lacks."""
+    """A chapter's own sizes at a profile; NoPlan for a profile that it lacks."""
     if setting.profile not in scales:
-        raise UserError(
+        raise NoPlan(
             f"PROFILE: the {chapter} chapter has no {setting.profile} profile; "
             "leave it out by CHAPTERS"
         )
