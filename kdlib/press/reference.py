@@ -252,6 +252,6 @@ def _parsed(path: Path) -> Any:
         if path.suffix == ".csv":
             return artifacts.read(path)
         return json.loads(path.read_bytes())
-    except ValueError as error:
-        reason = " ".join(str(error).split())
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
         raise UserError(f"{path}: {reason}; restore it, or remove its folder") from None

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from kdlib.analysis import plots  # noqa: F401  (sets the look that files are saved with)
 from kdlib.analysis.statistics import Interval
 from kdlib.data.disk import disk_errors
+from kdlib.study.published import read_table
 from kdlib.study.seal import replacing, seal, write_text
 
 
@@ -69,8 +70,11 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A written csv as texts, its intervals as `text` shows them; one of texts as it is."""
-    table = pd.read_csv(path, dtype=str)
+    """A written csv as texts, its intervals as `text` shows them; one of texts as it is.
+
+    UserError, or ValueError for an interval that is none, where it is damaged.
+    """
+    table = read_table(path)
     for name in table.columns:
         ends = [f"{name} {end}" for end in ("low", "high")]
         if set(ends) <= set(table.columns):

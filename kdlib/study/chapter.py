@@ -23,6 +23,7 @@ from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunRecord, run_key
 from kdlib.study import artifacts, claims, readings, seal, stamp
 from kdlib.study.checks import Check
+from kdlib.study.published import telling_words
 from kdlib.study.setting import ROLES, ROOT, Setting
 
 BOOK = ROOT / "book"
@@ -145,14 +146,16 @@ class Chapter:
     def write(self, artifact: str, records: Records) -> Value:
         """`make`, of records that are at hand."""
         study = self.study(artifact)
-        value = study.make(records)
+        with telling_words(self.name):
+            value = study.make(records)
         runs = [record for group in records.values() for record in group]
         artifacts.write(value, self.setting.folder / artifact, self.provenance(study, runs))
         return value
 
     def claims(self) -> list[claims.Result]:
         """All of `claims.toml`, checked, and written to `claims.json`, sealed by a file beside."""
-        results = claims.check_all(self.entries, self._checks(), self)
+        with telling_words(self.name):
+            results = claims.check_all(self.entries, self._checks(), self)
         path = self.folder / "claims.json"
         seal.write_text(path, json.dumps([result.as_dict() for result in results], indent=1))
         seal.seal(self._sealed(self.claims_name), [path], {"made_of": self.digest()})
