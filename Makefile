@@ -9,7 +9,7 @@ override SETTINGS := PROFILE CHAPTERS DATASET DATA DEVICE JOBS SEEDS STORE RESUL
 $(foreach _,PYTHON $(SETTINGS),$(eval export KDLIB_$_ := $$(value $_)))
 export KDLIB_GIVEN := $(filter-out PYTHON,$(GIVEN))
 # Under their own names make would export them expanded.
-unexport PYTHON $(SETTINGS) $(GIVEN)
+unexport PYTHON $(SETTINGS) $(GIVEN) _
 
 .PHONY: help setup reproduce plan run status data test test-fast lab clean
 .DEFAULT_GOAL := help

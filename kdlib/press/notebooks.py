@@ -55,11 +55,19 @@ class NotebookFailed(Exception):
 def parameters(notebook: Path) -> dict[str, Any]:
     """The names and default values in the cell tagged `parameters` ({} without such a cell).
 
-    A default that is not a literal is given as its source text.
+    A default that is not a literal is given as its source text. UserError for what is no notebook.
     """
-    for cell in _cells(notebook):
-        if "parameters" in cell["metadata"].get("tags", []):
-            return dict(_assignments("".join(cell["source"])))
+    try:
+        for cell in _cells(notebook):
+            if "parameters" in cell["metadata"].get("tags", []):
+                return dict(_assignments("".join(cell["source"])))
+    except (
+        *(SyntaxError, ValueError, KeyError, TypeError, AttributeError),
+        *(RecursionError, MemoryError),
+    ) as error:
+        raise UserError(
+            f"notebook: {notebook}: its parameters: {error or 'cannot be read'}"
+        ) from error
     return {}
 
 
@@ -252,7 +260,7 @@ def _kill(group: int) -> None:
 def _cells(notebook: Path) -> list[dict[str, Any]]:
     try:
         return json.loads(notebook.read_bytes())["cells"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"notebook: {notebook} is not a notebook of format 4") from None
 
 

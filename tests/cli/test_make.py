@@ -91,6 +91,7 @@ def test_unknown_names_are_refused_and_others_environment_is_not_read(called, pr
         environment = called("plan", f"{name}=$(shell id>x)", "DEVICE=cuda")[0][1]
         with pytest.raises(UserError, match=f"setting: unknown value '{name}'"):
             make.arguments(environment)
+    called("plan", "_=$(shell id>x)")
     assert not (project / "x").exists()
     with pytest.raises(UserError, match="Did you mean 'SEEDS'"):
         make.arguments(called("plan", "SEED=3")[0][1])

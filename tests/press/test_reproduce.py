@@ -287,3 +287,14 @@ def test_a_book_that_cannot_be_built_is_a_failure_of_one_line(setting, monkeypat
     summary = reproduce(["resolution"], setting)
     assert "FAILED     the book was not built: Sphinx was killed" in summary.text()
     assert summary.page is None
+
+
+def test_a_file_that_is_no_notebook_stops_no_other(setting, tmp_path):
+    (chapter,), _ = module.open_chapters(["resolution"], setting)
+    for name in ("01-none.ipynb", "02-none.ipynb"):
+        (tmp_path / name).write_text("{")
+    done = lessons.execute(chapter, {}, [])
+    assert [re.sub(".*/", "", failure) for failure in done.failures] == [
+        "01-none.ipynb is not a notebook of format 4",
+        "02-none.ipynb is not a notebook of format 4",
+    ]
