@@ -30,6 +30,8 @@ CLOCK = {"cost", "seconds", "seconds_before", "samples_per_second"}
 
 def start(folder: Path) -> subprocess.Popen:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    # A shell's background jobs ignore it, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [
         sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=resolution",
         "JOBS=2", f"STORE={folder / 'store'}", f"RESULTS={folder / 'results'}",

@@ -127,6 +127,8 @@ def start(tmp_path, store="store", epochs=40):
     code = SCRIPT.format(
         tests=".", store=str(tmp_path / store), cache=str(tmp_path / "cache"), epochs=epochs
     )
+    # A shell's background jobs ignore it, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         stdout=subprocess.PIPE,
