@@ -9,7 +9,7 @@ override SETTINGS := PROFILE CHAPTERS DATASET DATA DEVICE JOBS SEEDS STORE RESUL
 $(foreach _,PYTHON $(SETTINGS),$(eval export KDLIB_$_ := $$(value $_)))
 export KDLIB_GIVEN := $(filter-out PYTHON,$(GIVEN))
 # Under their own names make would export them expanded.
-unexport PYTHON $(SETTINGS) $(GIVEN)
+unexport PYTHON $(SETTINGS) $(GIVEN) _
 
 .PHONY: help setup reproduce plan run status data test test-fast lab clean
 .DEFAULT_GOAL := help
@@ -49,12 +49,12 @@ clean:
 
 setup: .venv/ready
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock requirements-uv.lock pyproject.toml
 	@"$$KDLIB_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "kdlib needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
 	@echo "setting up .venv (about 6 GB with torch's CUDA libraries; once)"
 	@"$$KDLIB_PYTHON" -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 	@touch $@

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
+INSTALLER = (ROOT / "requirements-uv.lock").read_text()
 DIRECT = [
     Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 ]
@@ -22,21 +23,23 @@ PYTHONS = ("3.11", "3.12", "3.13")
 ENTRY = re.compile(r"^([A-Za-z0-9][^\s=]*)==(\S+)(?: ; (.+?))? \\\n((?: {4}--hash=.*\n)+)", re.M)
 
 
-def entries():
-    return ENTRY.findall(LOCK)
+def entries(lock=LOCK):
+    return ENTRY.findall(lock)
 
 
-def test_every_entry_has_a_hash():
-    starts = [line for line in LOCK.splitlines() if re.match(r"[A-Za-z0-9]", line)]
-    assert len(starts) == len(entries()) > 0
-    for name, _, _, hashes in entries():
+@pytest.mark.parametrize("lock", [LOCK, INSTALLER])
+def test_every_entry_has_a_hash(lock):
+    starts = [line for line in lock.splitlines() if re.match(r"[A-Za-z0-9]", line)]
+    assert len(starts) == len(entries(lock)) > 0
+    for name, _, _, hashes in entries(lock):
         for line in hashes.splitlines():
             assert re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}( \\)?", line), (name, line)
 
 
-def test_lock_is_free_of_hosts_and_options():
+@pytest.mark.parametrize("lock", [LOCK, INSTALLER])
+def test_lock_is_free_of_hosts_and_options(lock):
     """It then installs from whatever index the reader's pip is set to."""
-    for line in LOCK.splitlines():
+    for line in lock.splitlines():
         assert "://" not in line, line
         assert line.startswith("    --hash=") or not line.lstrip().startswith("-"), line
         if not line.lstrip().startswith("#"):

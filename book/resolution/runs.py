@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 
 from book.resolution import recipes
-from kdlib.errors import UserError
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
-from kdlib.study.setting import Setting, scale_of
+from kdlib.study.setting import NoPlan, Setting, scale_of
 from kdlib.training.recipe import Recipe
 
 # Chosen with all else here on clips of seeds that no other row has, see `search`.
@@ -93,7 +92,7 @@ class Runs:
         self.setting, self.scale = setting, scale_of("resolution", SCALES, setting)
         self.real = setting.roles.get("target")
         if setting.profile == "paper" and not self.real:
-            raise UserError(
+            raise NoPlan(
                 "DATASET: the paper profile trains on real clips; name a set, as DATASET=jhmdb21"
             )
 

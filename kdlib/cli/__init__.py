@@ -1,15 +1,17 @@
 """The command line: `python -m kdlib COMMAND`, which the Makefile only forwards to."""
 
 import argparse
-import contextlib
 import os
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdlib.errors import UserError, unknown
+from kdlib.errors import UserError, plain, unknown
+from kdlib.runs.signals import as_interrupts
 
 SETTINGS = {
     "profile": "how big: smoke (does it run?), laptop (default), gpu, paper",
@@ -37,6 +39,7 @@ commands
   keep        copy results on real data to results/reference, to be committed and shown
   classify VIDEO --record KEY   which action is it? By the student of a run, or of a FILE
   export KEY [FILE]             that student as one file, for `classify` and kdlib.load_student
+  store ...   the runs in STORE: show, check, prune; `store help` says more
   data ...    data sets: list, show, fetch, verify, prepare, cache; `data help` says more
 
 settings, each as NAME=value or --name value
@@ -82,17 +85,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(
                 f"{options.command}: --record and --json are of classify; leave them out"
             )
-        return COMMANDS[options.command](given, words)
+        with as_interrupts():
+            return COMMANDS[options.command](given, words)
     except UserError as error:
         print(f"kdlib: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(
             "kdlib: stopped; what was finished is kept, and the next call goes on", file=sys.stderr
         )
-        return 130
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     except OSError as error:
-        print(f"kdlib: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"kdlib: {plain(error)}", file=sys.stderr)
         return 1
 
 
@@ -127,9 +131,9 @@ def _setting(given: dict[str, str]) -> Any:
         k: v for k, v in given.items() if k not in ("chapters", "size") and v != ""
     }
     for name in ("jobs", "seeds"):
-        if name in values:
-            with contextlib.suppress(ValueError):
-                values[name] = int(values[name])
+        # Plain digits only: int() also takes 1_0 and the digits of other scripts.
+        if re.fullmatch("[0-9]{1,9}", values.get(name, "")):
+            values[name] = int(values[name])
     return Setting(**{"jobs": os.cpu_count() or 1, **values})
 
 
@@ -139,8 +143,9 @@ def _keep(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("keep", words)
     setting = _setting(given)
-    print(f"kept in {keep(open_chapters(_chapters(given), setting), setting)}")
-    return 0
+    chapters, left_out = open_chapters(_chapters(given), setting)
+    print(f"kept in {keep(chapters, setting)}")
+    return int(bool(left_out))
 
 
 def _data(given: dict[str, str], words: list[str]) -> int:
@@ -152,6 +157,18 @@ def _data(given: dict[str, str], words: list[str]) -> int:
     if words[:1] == ["fetch"] and given.get("data"):
         Path(given["data"]).mkdir(parents=True, exist_ok=True)
     return data.data(_setting(given), words, given.get("size", ""))
+
+
+def _store(given: dict[str, str], words: list[str]) -> int:
+    from kdlib.cli import store
+
+    if words == ["help"]:
+        print(store.HELP, end="")
+        return 0
+    if given.get("chapters"):
+        raise UserError("CHAPTERS: the store is that of all chapters; leave it out")
+    profiles = [name for name in given.pop("profile", "").split(",") if name]
+    return store.store(_setting(given), profiles, words)
 
 
 def _chapters(given: dict[str, str]) -> list[str]:
@@ -182,8 +199,9 @@ def _plan(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("plan", words)
     setting = _setting(given)
-    print(plan_text(open_chapters(_chapters(given), setting), setting))
-    return 0
+    chapters, left_out = open_chapters(_chapters(given), setting, to_train=True)
+    print(plan_text(chapters, setting))
+    return int(bool(left_out))
 
 
 def _run(given: dict[str, str], words: list[str]) -> int:
@@ -192,12 +210,14 @@ def _run(given: dict[str, str], words: list[str]) -> int:
 
     _no_words("run", words)
     setting = _setting(given)
-    missing, found = todo(open_chapters(_chapters(given), setting), setting)
+    chapters, left_out = open_chapters(_chapters(given), setting, to_train=True)
+    missing, found = todo(chapters, setting)
     outcome = run_all(
         missing, setting.run_store, setting.datasets, device=setting.device, jobs=setting.jobs
     )
-    print(f"{found} found, {len(outcome.done)} trained, {len(outcome.failed)} failed")
-    return 1 if outcome.failed else 0
+    found += len(outcome.done) - len(outcome.trained)
+    print(f"{found} found, {len(outcome.trained)} trained, {len(outcome.failed)} failed")
+    return 1 if outcome.failed or left_out else 0
 
 
 def _reproduce(given: dict[str, str], words: list[str]) -> int:
@@ -235,5 +255,6 @@ COMMANDS = {
     "keep": _keep,
     "classify": _classify,
     "export": _export,
+    "store": _store,
     "data": _data,
 }

@@ -1,6 +1,7 @@
 """`python -m kdlib data ...`: what data sets are, getting, checking and preparing them."""
 
 import json
+import re
 import shutil
 import textwrap
 from collections import Counter
@@ -170,7 +171,7 @@ def _prepare(setting: Setting, words: list[str], size: str) -> int:
 def _sizes(name: str, setting: Setting, size: str) -> set[int]:
     """The clip sizes asked for, or those that the chapters have of this data set."""
     if size:
-        if not size.isdigit() or int(size) < 8:
+        if not re.fullmatch("[0-9]{1,9}", size) or int(size) < 8:
             raise UserError(
                 f"SIZE: side of clips in pixels, a whole number from 8 up, not {size!r}"
             )

@@ -1,6 +1,8 @@
 """Unpacking tar and zip files of others: nothing outside the folder, nothing half, no bombs."""
 
 import errno
+import gzip
+import lzma
 import shutil
 import stat
 import tarfile
@@ -50,14 +52,17 @@ def unpack(archive: Path, target: Path) -> Path:
         except (
             *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError),
             *(NotImplementedError, RuntimeError, UnicodeError, OverflowError),
+            *(gzip.BadGzipFile, lzma.LZMAError),
             # A name that is a file and a folder at once.
             *(FileExistsError, NotADirectoryError, IsADirectoryError),
         ) as error:
             raise UserError(f"{archive}: {error or 'damaged'}") from error
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            raise UserError(f"{archive}: {error.filename!r}: {error.strerror}") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise UserError(f"{archive}: {error.filename!r}: {error.strerror}") from error
+            if error.filename is None and error.errno in (None, errno.EINVAL):
+                raise UserError(f"{archive}: damaged ({error})") from error
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -132,6 +137,12 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
             if not (info.isfile() or info.isdir()):
                 raise UserError(f"{archive}: {info.name!r} is a link or a device")
             yield _Member(info.name, info.size, info.isdir(), tar.extractfile(info))
+        # To its very end: there the packed file's own checksum lies.
+        rest = 0
+        while chunk := tar.fileobj.read(_CHUNK):  # type: ignore[union-attr]
+            rest += len(chunk)
+            if rest > _SMALL:
+                raise UserError(f"{archive}: more than {_SMALL:,} bytes behind its end")
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:

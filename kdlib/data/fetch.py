@@ -108,7 +108,7 @@ def _stream(url: str, part: Path, expected: int | None) -> None:
             raise _Broken("the server sent another part than asked for")
         start = have if resumed else 0
         length = answer.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() else None
+        total = start + int(length) if length.isdecimal() else None
         _room(part, url, (total or expected or 0) - start)
         version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
         # A weak tag promises no equal bytes.
@@ -139,7 +139,7 @@ def _range_start(answer: requests.Response) -> int:
     """Where the part begins that the server sends, by its Content-Range; -1 if it does not say."""
     said = answer.headers.get("Content-Range", "")
     start = said.removeprefix("bytes ").split("-")[0]
-    return int(start) if start.isdigit() else -1
+    return int(start) if start.isdecimal() else -1
 
 
 def _refuse_downgrade(url: str, answer: requests.Response) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdlib.errors import UserError
 from kdlib.press import notebooks, reference
 from kdlib.study.chapter import BOOK, Chapter
 from kdlib.study.seal import checksum, sha256
@@ -51,6 +52,9 @@ def execute(chapter: Chapter, made: Mapping[str, Any], failed: Iterable[str]) ->
         except notebooks.NotebookFailed as error:
             output.unlink(missing_ok=True)
             return f"{error} (its copy: {error.path})"
+        except UserError as error:  # of a file that is no notebook, say
+            output.unlink(missing_ok=True)
+            return str(error)
         return None
 
     outputs = {source: folder / source.name for source in sources(chapter.name)}

@@ -17,12 +17,15 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from kdlib.data.disk import no_room
 from kdlib.errors import UserError, unknown
+from kdlib.press import scratch
+from kdlib.runs.signals import withheld
 from kdlib.study.seal import checksum
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,11 +55,19 @@ class NotebookFailed(Exception):
 def parameters(notebook: Path) -> dict[str, Any]:
     """The names and default values in the cell tagged `parameters` ({} without such a cell).
 
-    A default that is not a literal is given as its source text.
+    A default that is not a literal is given as its source text. UserError for what is no notebook.
     """
-    for cell in _cells(notebook):
-        if "parameters" in cell["metadata"].get("tags", []):
-            return dict(_assignments("".join(cell["source"])))
+    try:
+        for cell in _cells(notebook):
+            if "parameters" in cell["metadata"].get("tags", []):
+                return dict(_assignments("".join(cell["source"])))
+    except (
+        *(SyntaxError, ValueError, KeyError, TypeError, AttributeError),
+        *(RecursionError, MemoryError),
+    ) as error:
+        raise UserError(
+            f"notebook: {notebook}: its parameters: {error or 'cannot be read'}"
+        ) from error
     return {}
 
 
@@ -80,8 +91,11 @@ def warm(modules: Iterable[str] = ()) -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(_preload)
     # Read once, when torch, matplotlib and the interpreter start; the kernels inherit it.
     once = {"OMP_NUM_THREADS": "1", "MPLBACKEND": INLINE, "PYTHONWARNINGS": "ignore::FutureWarning"}
-    with _lock, environment(once):
-        forkserver.ensure_running()
+    with _lock, environment(once), _temporary(scratch.own()):
+        # First, or it would let through, when it starts, the signals that are withheld here.
+        resource_tracker.ensure_running()
+        with withheld():
+            forkserver.ensure_running()
 
 
 def execute(
@@ -110,7 +124,7 @@ def execute(
     partial.unlink(missing_ok=True)
     warm()
     context = multiprocessing.get_context("forkserver")
-    with tempfile.TemporaryDirectory(prefix="kd-") as sockets:
+    with tempfile.TemporaryDirectory(dir=scratch.own()) as sockets:
         paths = (notebook.resolve(), partial.resolve(), log and log.resolve(), Path(sockets), root)
         receive, send = context.Pipe(duplex=False)
         with _lock:
@@ -246,7 +260,7 @@ def _kill(group: int) -> None:
 def _cells(notebook: Path) -> list[dict[str, Any]]:
     try:
         return json.loads(notebook.read_bytes())["cells"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"notebook: {notebook} is not a notebook of format 4") from None
 
 
@@ -266,6 +280,8 @@ def _assignments(source: str) -> Iterator[tuple[str, Any]]:
 
 
 def _last_line(error: Exception) -> str:
+    if no_room(error):
+        return "no room left for its copy; free some or name another RESULTS"
     name = getattr(error, "ename", type(error).__name__)
     text = str(getattr(error, "evalue", error)).strip()
     return f"{name}: {text.splitlines()[-1]}" if text else name
@@ -273,12 +289,12 @@ def _last_line(error: Exception) -> str:
 
 def _stopped_at(partial: Path) -> int | None:
     """The source index of the last cell that papermill had started."""
-    if not partial.exists():
+    try:
+        cells = _cells(partial)
+    except (OSError, UserError):  # it was never written, or not to its end
         return None
     added = {"injected-parameters", "papermill-error-cell-tag"}
-    own = [
-        c["metadata"] for c in _cells(partial) if added.isdisjoint(c["metadata"].get("tags", []))
-    ]
+    own = [c["metadata"] for c in cells if added.isdisjoint(c["metadata"].get("tags", []))]
     begun = [i for i, m in enumerate(own) if m.get("papermill", {}).get("start_time")]
     return begun[-1] if begun else None
 
@@ -292,6 +308,16 @@ def _stamp(path: Path, key: str) -> None:
         cell["metadata"].pop("papermill", None)
     notebook["metadata"]["kdlib"]["checksum"] = checksum(notebook)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[None]:
+    """Where multiprocessing keeps its socket, for it asks once: it would leave it when killed."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def keep(chapters: Sequence[Chapter], setting: Setting, folder: Path = FOLDER) -
         ]
         if not tables or chapter.claims_name not in made:
             raise UserError(f"{chapter.name}: nothing is made with these settings; reproduce first")
-        place = target / chapter.module.PAPER
+        place = target / chapter.paper
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for path in tables:
@@ -156,7 +156,7 @@ def verdicts(chapter: Chapter, folder: Path = FOLDER) -> dict[str, dict[str, str
     """
     found = {}
     for reference in references(chapter.setting, folder):
-        path = reference.folder / chapter.module.PAPER / "claims.json"
+        path = reference.folder / chapter.paper / "claims.json"
         if path.exists():
             claims = _parsed(path)
             judged = {claim["id"]: claim["verdict"] for claim in claims if "kind" in claim}
@@ -252,6 +252,6 @@ def _parsed(path: Path) -> Any:
         if path.suffix == ".csv":
             return artifacts.read(path)
         return json.loads(path.read_bytes())
-    except ValueError as error:
-        reason = " ".join(str(error).split())
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
         raise UserError(f"{path}: {reason}; restore it, or remove its folder") from None

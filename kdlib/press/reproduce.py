@@ -1,30 +1,70 @@
 """`make reproduce`: plan, train, execute notebooks, build the book, and say what came out."""
 
 import importlib
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from kdlib.press import evidence, lessons, notebooks, present, site
+from kdlib.data.disk import disk_errors
+from kdlib.errors import UserError, unknown
+from kdlib.press import evidence, lessons, notebooks, present, scratch, site
+from kdlib.press.site import SiteFailed
 from kdlib.press.summary import Summary, claims_of, clock
 from kdlib.runs.engine import run_all
 from kdlib.runs.plan import estimate_seconds, plan
 from kdlib.runs.worker import Planned
 from kdlib.study import stamp
-from kdlib.study.chapter import BOOK, Chapter, chapter_names, check_roles
+from kdlib.study.chapter import BOOK, Chapter, chapter_names, check_roles, placed
 from kdlib.study.setting import Setting
 
+T = TypeVar("T")
 
-def open_chapters(names: Sequence[str], setting: Setting) -> list[Chapter]:
-    """These chapters, or all of them, in the order of the book; UserError for a real set that none
-    of them reads."""
-    chapters = [Chapter(name, setting) for name in site.ordered(BOOK, names or chapter_names())]
+
+def open_chapters(
+    names: Sequence[str], setting: Setting, *, to_train: bool = False
+) -> tuple[list[Chapter], list[str]]:
+    """These chapters, or all of them, in the order of the book; and why others are left out.
+
+    to_train: leave out, too, a chapter with a missing run that could not be trained. UserError for
+    a name that is no chapter's, where no chapter is left, and for a real set that none of them
+    reads.
+    """
+    for name in names:
+        if name not in chapter_names():
+            raise unknown("CHAPTERS", name, chapter_names())
+    wanted = site.ordered(BOOK, dict.fromkeys(names or chapter_names()))
+    chapters, left_out = _each(wanted, lambda name: Chapter(name, setting))
     check_roles(chapters)
-    return chapters
+    if to_train:
+        setting.datasets.keys(spec for chapter in chapters for spec in chapter.specs())
+        _, refused = _each(
+            [chapter.name for chapter in chapters],
+            lambda name: todo([c for c in chapters if c.name == name], setting),
+        )
+        chapters = [chapter for chapter in chapters if chapter.name not in refused]
+        left_out |= refused
+    return chapters, [f"chapter {name} is left out: {why}" for name, why in left_out.items()]
+
+
+def _each(names: Iterable[str], act: Callable[[str], T]) -> tuple[list[T], dict[str, UserError]]:
+    """What `act` gives for these chapters, and the errors of others; UserError if for none."""
+    found: list[T] = []
+    refused: dict[str, UserError] = {}
+    for name in names:
+        try:
+            found.append(act(name))
+        except UserError as error:
+            refused[name] = error
+    if refused and not found:
+        raise next(iter(refused.values()))
+    for name, why in refused.items():
+        print(f"kdlib: chapter {name} is left out: {why}", file=sys.stderr)
+    return found, refused
 
 
 def todo(chapters: Sequence[Chapter], setting: Setting) -> tuple[list[Planned], int]:
@@ -43,16 +83,17 @@ def plan_text(chapters: Sequence[Chapter], setting: Setting) -> str:
         f"{stamp.chapter_text(setting, specs)}\n"
         f"{count} artifacts of {', '.join(chapter.name for chapter in chapters)}; "
         f"{found} runs in the store, {len(missing)} to train"
-        + (f", about {clock(seconds)} with {setting.jobs} workers." if missing else ".")
+        + (f", about {clock(max(seconds, 1))} with {setting.jobs} workers." if missing else ".")
     )
 
 
 def reproduce(names: Sequence[str], setting: Setting) -> Summary:
     """Regenerate every artifact of these chapters; each is readable as soon as it is done."""
     started = time.perf_counter()
-    summary = Summary()
-    chapters = open_chapters(names, setting)
+    chapters, left_out = open_chapters(names, setting, to_train=True)
+    summary = Summary(failures=left_out)
     print(plan_text(chapters, setting), flush=True)
+    scratch.sweep()
     notebooks.warm(("kdlib.study.opening", "kdlib.press.present"))
     executed: dict[str, list[Path]] = {}
     claims: dict[str, list[dict[str, Any]]] = {}
@@ -65,11 +106,12 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
             device=setting.device,
             jobs=setting.jobs,
         )
-        summary.trained += len(outcome.done)
+        summary.trained += len(outcome.trained)
         summary.failures += [failure.strip() for failure in outcome.failed.values()]
         # Two reproductions of one setting take turns; the second finds everything fresh.
         setting.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(setting.folder / ".lock"):
+        with disk_errors(setting.folder, "RESULTS"), FileLock(setting.folder / ".lock"):
+            scratch.sweep_results(setting.folder)
             made = chapter.made()
             done = lessons.execute(chapter, made, outcome.failed)
             summary.failures += done.failures
@@ -82,7 +124,10 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
             # Of a book of which nothing is new only the whole is looked at, once.
             last = chapter is chapters[-1]
             if done.count or last:
-                summary.page = build_book(chapters, executed, claims, with_library=last)
+                try:
+                    summary.page = build_book(chapters, executed, claims, with_library=last)
+                except (SiteFailed, UserError) as error:
+                    summary.failures.append(str(error))
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -129,6 +174,7 @@ def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str
 @cache
 def how_we_test() -> str:
     """The page on the tests themselves, with what each planted fault turns red, tried now."""
-    faults = importlib.import_module("book.faults").table()
+    with placed(BOOK):
+        faults = importlib.import_module("book.faults").table()
     table = present.table(faults).data.replace("\n", "")
     return (BOOK / "how-we-test.md").read_text(encoding="utf-8").replace("[[faults]]", table)

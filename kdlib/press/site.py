@@ -10,6 +10,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,11 +32,12 @@ PACKAGES = (
     "sphinxcontrib-bibtex",
 )
 KEY = ".key.json"  # what the site was made of, and the checksums of its files
+_FAULT = re.compile(r"\S*(Error|Exception|error|ERROR|WARNING)\b.*: ")
 NOT_RUN = "\n\n> **Note.** The notebooks of this chapter were not run for this copy of the book.\n"
 
 
 class SiteFailed(Exception):
-    """Sphinx could not build the book; the message ends with its last lines."""
+    """The book was not built: why, in one line. An earlier one is left as it was."""
 
 
 def build(
@@ -75,7 +78,9 @@ def build(
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as folder:
         work = Path(folder)
         _write(work / "book", files)
-        _sphinx(work, title, stamp, strict)
+        _sphinx(work, title, stamp, strict, output.with_suffix(".log"))
+        for page in (work / "html").rglob("*.html"):
+            page.write_text(pages.accessible(page.read_text(encoding="utf-8")), encoding="utf-8")
         _write(work / "html", attached)
         made = [path for path in sorted((work / "html").rglob("*")) if path.is_file()]
         seal(work / "html" / KEY, made, {"key": key})
@@ -93,9 +98,19 @@ def ordered(book: Path, names: Iterable[str]) -> list[str]:
 def _order(page: Path) -> float:
     if not page.exists():
         return float("inf")
-    lines = page.read_text(encoding="utf-8").split("---\n")
-    front = yaml.safe_load(lines[1]) if len(lines) > 2 and not lines[0] else {}
-    return front.get("order", float("inf"))
+    try:
+        lines = _text(page).split("---\n")
+        front = yaml.safe_load(lines[1]) if len(lines) > 2 and not lines[0] else {}
+        return float(front.get("order", "inf"))
+    except (SiteFailed, yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError):
+        return float("inf")  # what is wrong with it is said when the book is built
+
+
+def _text(page: Path) -> str:
+    try:
+        return page.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SiteFailed(f"{page}: {error}; save it as UTF-8") from None
 
 
 def _sources(
@@ -115,7 +130,7 @@ def _sources(
         yield f"_templates/{path.name}", path.read_bytes()
     yield "_static/mathjax.js", _mathjax().read_bytes()
 
-    own = {page.stem: page.read_text(encoding="utf-8") for page in sorted(book.glob("*.md"))}
+    own = {page.stem: _text(page) for page in sorted(book.glob("*.md"))}
     for path in sorted(book.glob("*.bib")):
         yield path.name, path.read_bytes()
     landing = own.pop("index")
@@ -130,7 +145,7 @@ def _sources(
         yield f"{name}.md", text.encode()
     for name in names:
         notebooks = {_page(path): path for path in executed.get(name, ())}
-        text = (book / name / "index.md").read_text(encoding="utf-8")
+        text = _text(book / name / "index.md")
         text += _toctree(list(notebooks), heading="In this chapter") if notebooks else NOT_RUN
         yield f"{name}/index.md", text.encode()
         for page, path in notebooks.items():
@@ -179,8 +194,8 @@ def _key(files: Mapping[str, bytes], *settings: str) -> str:
     return digest.hexdigest()
 
 
-def _sphinx(work: Path, title: str, stamp: str, strict: bool) -> None:
-    """Render `work`/book into `work`/html."""
+def _sphinx(work: Path, title: str, stamp: str, strict: bool, log: Path) -> None:
+    """Render `work`/book into `work`/html; `log` gets what a Sphinx says that fails."""
     settings = {
         "project": title,
         "html_title": title,
@@ -189,16 +204,20 @@ def _sphinx(work: Path, title: str, stamp: str, strict: bool) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-d", "doctrees"]
     command += ["-W", "--keep-going"] if strict else []
     command += [argument for item in settings.items() for argument in ("-D", "=".join(item))]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "TMPDIR": str(work)}
     done = subprocess.run(
         [*command, "book", "html"], cwd=work, env=environment, text=True, capture_output=True
     )
     said = (done.stdout + done.stderr).replace(f"{work.resolve()}{os.sep}", "").strip()
-    if done.returncode:
-        last = "\n".join(said.splitlines()[-15:])
-        raise SiteFailed(f"sphinx-build could not build the book:\n{last}")
-    if said:
-        print(said, file=sys.stderr)
-    for page in (work / "html").rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(pages.accessible(text), encoding="utf-8")
+    if not done.returncode:
+        if said:
+            print(said, file=sys.stderr)
+        return
+    log.write_text(said, encoding="utf-8")
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        why = f"Sphinx was killed by {name}, perhaps for want of memory"
+    else:
+        faults = [line.strip() for line in said.splitlines() if _FAULT.match(line.strip())]
+        why = faults[-1] if faults else f"Sphinx ended with exit status {done.returncode}"
+    raise SiteFailed(f"the book was not built: {why}; all that Sphinx said: {log}")

@@ -17,7 +17,7 @@ def status(names: Sequence[str], setting: Setting) -> str:
     Written means intact, and made of the runs and the code of today (`Chapter.made`).
     """
     rows = []
-    for chapter in open_chapters(names, setting):
+    for chapter in open_chapters(names, setting)[0]:
         made = chapter.made()
         for name, study in chapter.studies.items():
             keys = {chapter.key(spec) for spec in study.specs()}
@@ -35,7 +35,7 @@ def status(names: Sequence[str], setting: Setting) -> str:
 
 def explain(artifact: str, setting: Setting) -> str:
     """An artifact's title and place, and of each of its runs: what, key, accuracy, seconds."""
-    chapters = open_chapters([], setting)
+    chapters, _ = open_chapters([], setting)
     chapter = _owner(artifact, chapters)
     study = chapter.study(artifact)
     lines = [f"{artifact}: {study.title}", artifact_text(setting, study.runs)]

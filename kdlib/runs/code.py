@@ -15,6 +15,7 @@ ORCHESTRATORS = frozenset(
     {
         "kdlib.runs.code",
         "kdlib.runs.datasets",  # the data have a key of their own
+        "kdlib.runs.signals",
         "kdlib.runs.store",
         "kdlib.runs.worker",
     }

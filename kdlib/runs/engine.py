@@ -16,15 +16,18 @@ from multiprocessing.connection import wait
 from tqdm import tqdm
 
 from kdlib.runs.datasets import Datasets
+from kdlib.runs.signals import withheld
 from kdlib.runs.store import RunStore
-from kdlib.runs.worker import BUSY, EPOCH, FAILED, Planned
+from kdlib.runs.worker import BUSY, DONE, EPOCH, FAILED, Planned
 
 
 @dataclass
 class Outcome:
-    """What became of the runs: keys done, and the reason of each that failed."""
+    """What became of the runs: keys done, those of them that were trained here and not by another
+    process in the meantime, and the reason of each that failed."""
 
     done: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -36,6 +39,7 @@ def run_all(
     if not waiting:
         return Outcome()
     store.check_writable()
+    store.sweep()
     workers = [_Worker(store, datasets, device) for _ in range(min(jobs, len(waiting)))]
     bar = tqdm(
         total=sum(run.seconds for run in waiting.values()),
@@ -91,6 +95,8 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
             else:
                 advance(run, run.spec.recipe.epochs - before)
                 finish(run.key, detail if kind == FAILED else None)
+                if kind == DONE:
+                    outcome.trained.append(run.key)
     return outcome
 
 
@@ -111,11 +117,12 @@ class _Worker:
     def _start(self) -> None:
         # A plain process, not multiprocessing's: that would import the caller's main module again.
         self.connection, far = multiprocessing.Pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
-            pass_fds=[far.fileno()],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path()},
-        )
+        with withheld():  # the engine decides what Ctrl-C means
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
+                pass_fds=[far.fileno()],
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path()},
+            )
         far.close()
         self.connection.send(self.arguments)
 

@@ -1,12 +1,14 @@
 """How long runs take: what a run, an operation and a multiply-accumulate cost on this machine."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
 import torch
 
 from kdlib import models
+from kdlib.errors import UserError
 from kdlib.runs.rehearsal import one_thread
 from kdlib.runs.size import Size, size
 from kdlib.runs.spec import RunSpec
@@ -61,16 +63,13 @@ def pace(store: RunStore, device: str) -> Pace:
     """The pace of this machine, by the runs in its store and one small step done now."""
     kind, found = device.split(":")[0], []
     for path in (store.root / "runs").glob("*"):
-        if (record := store.find(path.name)) and record.environment["device_type"] == kind:
-            cost = record.result["cost"]
-            expected = on_reference(Size(cost["calls"], cost["macs"]), kind)
-            found.append(
-                (
-                    record.spec.model.name,
-                    expected,
-                    cost["cpu_seconds" if kind == "cpu" else "seconds"],
-                )
-            )
+        if record := store.find(path.name):
+            with suppress(KeyError, TypeError, ValueError, UserError):  # of another version
+                cost = record.result["cost"]
+                took = cost["cpu_seconds" if kind == "cpu" else "seconds"]
+                expected = on_reference(Size(cost["calls"], cost["macs"]), kind)
+                if record.environment["device_type"] == kind and took > 0 and expected > 0:
+                    found.append((record.spec.model.name, expected, took))
     return Pace(kind, reference_step() / _REFERENCE_STEP if kind == "cpu" else 1.0, tuple(found))
 
 

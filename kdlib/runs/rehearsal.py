@@ -14,7 +14,8 @@ from torch.utils.flop_counter import flop_registry
 from kdlib import methods, tasks
 from kdlib.clips.batches import Batch
 from kdlib.data import manifest
-from kdlib.errors import UserError
+from kdlib.data.generated.looks import PALETTES
+from kdlib.errors import UserError, unknown
 from kdlib.methods.base import Method
 from kdlib.models.base import VideoModel
 from kdlib.runs.build import method_of, model_of
@@ -233,6 +234,8 @@ def _check_data(spec: RunSpec) -> None:
         raise UserError("data.frames: flow is between frames; take two or more")
     if not data.generated:
         _check_known(data, described.media)
+    elif data.domain not in PALETTES:
+        raise unknown("data.domain", data.domain, PALETTES)
     if "posterior" in data.known and own != "classification":
         raise UserError(f"data.known: {data.name} knows no posterior; leave it out")
     for name in tasks.load(data.asked).KNOWN:

@@ -5,22 +5,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass, rebuild_dataclass
 
 from kdlib.clips.others import Others, span
 from kdlib.clips.sampling import Sampling
 from kdlib.data import manifest
 from kdlib.errors import UserError, unknown
+from kdlib.options import describe, says_why
 from kdlib.training.recipe import Recipe
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Option = bool | int | float | str | None
 Known = Literal["flow", "boxes", "posterior"]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+Side = Annotated[int, Field(le=10_000)]  # of what is held in memory at once
 
 
+@says_why
 @dataclass(frozen=True, config=_CONFIG)
 class DataSpec:
     """Which videos, how clips are taken from them, and what comes with a clip.
@@ -46,13 +50,13 @@ class DataSpec:
     """
 
     name: str
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     split: str | None = None
     train: int = Field(default=0, ge=0)
     validation: int = Field(default=0, ge=0)
     test: int = Field(default=0, ge=0)
-    frames: int = Field(default=8, ge=1)
-    size: int = Field(default=32, ge=8)
+    frames: Side = Field(default=8, ge=1)
+    size: Side = Field(default=32, ge=8)
     length: int = Field(default=0, ge=0)
     sampling: Literal["segments", "dense"] = "segments"
     stride: int = Field(default=1, ge=1)
@@ -72,6 +76,8 @@ class DataSpec:
             raise unknown("data.name", self.name, sets)
         if self.generated and not self.train:
             raise UserError("data.train: say how many clips of a generated set, 1 or more")
+        if self.generated and self.split is not None:
+            raise UserError(f"data.split: of real sets only, not of {self.name}; leave it out")
         for name in ("length", "overlap", "label_noise"):
             if getattr(self, name) and not self.generated:
                 raise UserError(f"data.{name}: of generated sets only, not of {self.name}")
@@ -99,6 +105,7 @@ class DataSpec:
         return f"{self.name}:{self.split}" if self.split else self.name
 
 
+@says_why
 @dataclass(frozen=True, config=_CONFIG)
 class ModelSpec:
     """An architecture of `kdlib.models` by name, with the options of its `build`."""
@@ -153,7 +160,7 @@ class RunSpec:
     model: ModelSpec
     recipe: Recipe
     method: MethodSpec = Field(default_factory=MethodSpec)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     start: Start | None = None
 
@@ -180,6 +187,10 @@ class RunSpec:
         return hash(self.digest)
 
 
+for _kind in (MethodSpec, Start, RunSpec):  # which name each other: complete only now
+    rebuild_dataclass(_kind, force=True)  # type: ignore[arg-type]
+    says_why(_kind)
+
 T = TypeVar("T")
 
 
@@ -189,22 +200,5 @@ def parse(kind: type[T], value: Any, where: str = "") -> T:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise UserError(describe(error, kind, where)) from None
-
-
-def describe(error: ValidationError, kind: type, where: str = "") -> str:
-    """The first fault of a validation error in one line: field, fault, nearest allowed name."""
-    fault = error.errors()[0]
-    path = ".".join([where, *map(str, fault["loc"])]).strip(".")
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        fields = getattr(_at(kind, fault["loc"][:-1]), "__dataclass_fields__", {})
-        return str(unknown(path, fault["loc"][-1], fields)).replace(
-            "unknown value", "unknown field"
-        )
-    return f"{path}: {fault['msg']}, got {fault['input']!r}"
-
-
-def _at(kind: type, path: tuple[int | str, ...]) -> type:
-    for name in path:
-        field = getattr(kind, "__dataclass_fields__", {}).get(name)
-        kind = field.type if field else kind
-    return kind
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply") from None

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from kdlib.runs.spec import RunSpec, parse
 
 FORMAT = 4
 CHECKSUMS = "checksums.json"
+_KEY = re.compile("[0-9a-f]{24}")
 FILES = {
     *("spec.json", "env.json", "metrics.jsonl", "result.json", "traces.npz"),
     *("student.safetensors", "own.safetensors"),
@@ -94,12 +97,33 @@ class RunStore:
         path = self.root / "runs" / key
         if not path.exists() and not path.is_symlink():
             return None
-        fault = _fault(path, key)
+        fault = self.fault(key)
         if fault is None:
             return RunRecord(path)
-        aside = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=self._folder("set-aside")))
-        os.replace(path, aside / "record")
+        aside = Path(tempfile.mkdtemp(prefix=f"{key[:24]}-", dir=self._folder("set-aside")))
+        try:
+            os.replace(path, aside / "record")
+        except FileNotFoundError:  # another process was faster
+            aside.rmdir()
+            return None
         print(f"kdlib: set aside a damaged record ({fault}): {aside}", file=sys.stderr)
+        return None
+
+    def fault(self, key: str) -> str | None:
+        """What is wrong with the record of a key; None if it is whole, and the one of this key."""
+        path = self.root / "runs" / key
+        try:
+            stored = json.loads(_text(path / CHECKSUMS))
+            if stored["key"] != key:
+                return f"it is the record of {stored['key']!r:.40}"
+            if stored["files"].keys() != FILES:
+                lacking = ", ".join(sorted(FILES - stored["files"].keys()))
+                return f"it lacks checksums of {lacking or 'nothing, but has others'}"
+            for name, expected in stored["files"].items():
+                if not (path / name).is_file() or _sha256(path / name) != expected:
+                    return f"{name} does not match its checksum"
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            return f"{type(error).__name__}: {error}"
         return None
 
     def write(
@@ -126,6 +150,15 @@ class RunStore:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return RunRecord(self.root / "runs" / key)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written, of keys that nobody trains now."""
+        halves = [*self.root.glob("temporary/*"), *self.root.glob("checkpoints/*.[0-9]*")]
+        for path in halves:
+            if not (key := _KEY.match(path.name)):
+                continue
+            with suppress(Timeout, OSError), self.lock(key[0]).acquire(timeout=0):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def lock(self, key: str) -> FileLock:
         """The lock that whoever trains this key holds."""
@@ -182,20 +215,11 @@ def modules(spec: RunSpec) -> list[str]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fault(path: Path, key: str) -> str | None:
-    """What is wrong with a record; None if it is whole, and the one of this key."""
-    try:
-        stored = json.loads((path / CHECKSUMS).read_text())
-        if stored["key"] != key:
-            return f"it is the record of {stored['key']}"
-        if stored["files"].keys() != FILES:
-            return f"it lacks checksums of {', '.join(sorted(FILES - stored['files'].keys()))}"
-        for name, expected in stored["files"].items():
-            if _sha256(path / name) != expected:
-                return f"{name} does not match its checksum"
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+def _text(path: Path) -> str:
+    if not path.is_file():  # what is no file might never end
+        raise FileNotFoundError(f"no file {path.name}")
+    return path.read_text(encoding="utf-8")

@@ -1,7 +1,5 @@
 """A worker process of the engine: it executes one run after another and reports on each."""
 
-import errno
-import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -10,13 +8,15 @@ from multiprocessing.connection import Connection
 import torch
 from filelock import Timeout
 
-from kdlib.errors import UserError
+from kdlib.data.disk import no_room
+from kdlib.errors import UserError, plain
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.execute import execute
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
 
-EPOCH, DONE, BUSY, FAILED = "epoch", "done", "busy", "failed"
+# What a worker says of its run. FOUND: another process has done it.
+EPOCH, DONE, FOUND, BUSY, FAILED = "epoch", "done", "found", "busy", "failed"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Planned:
 
 def serve(connection: Connection) -> None:
     """Take one run after another until the engine hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what Ctrl-C means
     torch.set_num_threads(1)
     store, datasets, device = connection.recv()
     while True:
@@ -48,7 +47,7 @@ def _attempt(
     try:
         with store.lock(run.key).acquire(timeout=0):
             if store.find(run.key) is not None:
-                return DONE, ""
+                return FOUND, ""
             needed = [store.find(key) for key in run.needs]
             if None in needed:
                 return FAILED, "a run that it needs is not in the store"
@@ -66,13 +65,15 @@ def _attempt(
         return BUSY, ""
     except UserError as error:
         return FAILED, str(error)
-    except OSError as error:
+    except (MemoryError, torch.OutOfMemoryError):
+        return FAILED, "not enough memory; make it smaller, or use fewer JOBS"
+    except Exception as error:
         if isinstance(error, BrokenPipeError):
             raise
-        if error.errno == errno.ENOSPC:
+        if no_room(error):
             return FAILED, f"the disk of {store.root} is full; free space and run again"
-        return FAILED, f"{error.strerror}: {error.filename}"
-    except Exception:
+        if isinstance(error, OSError):
+            return FAILED, plain(error)
         return FAILED, traceback.format_exc(limit=-4)
 
 

@@ -4,7 +4,6 @@ The cells of a table are numbers, texts, `Interval`s, or None. Pages, md and tex
 does; a csv has them as numbers, an interval in the columns x, "x low" and "x high".
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,28 @@ from matplotlib.figure import Figure
 
 from kdlib.analysis import plots  # noqa: F401  (sets the look that files are saved with)
 from kdlib.analysis.statistics import Interval
-from kdlib.study.seal import seal, temporary_beside, write_text
+from kdlib.data.disk import disk_errors
+from kdlib.study.published import read_table
+from kdlib.study.seal import replacing, seal, write_text
 
 
 def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any]) -> None:
     """Write an artifact to `path` plus each ending, then its sealed provenance (`seal`) as json."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path.parent, "RESULTS"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seal(path.with_suffix(".json"), _files(value, path), provenance)
+
+
+def _files(value: pd.DataFrame | Figure, path: Path) -> list[Path]:
     files = []
     if isinstance(value, Figure):
         # A fixed salt and no date: the same figure gives the same bytes.
         for ending, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            temporary = temporary_beside(path, ending)
-            value.savefig(temporary, format=ending, dpi=200, bbox_inches="tight", metadata=metadata)
             files.append(path.with_suffix(f".{ending}"))
-            os.replace(temporary, files[-1])
+            with replacing(files[-1]) as temporary:
+                value.savefig(
+                    temporary, format=ending, dpi=200, bbox_inches="tight", metadata=metadata
+                )
     else:
         shown = value.map(text)
         texts = {
@@ -39,7 +46,7 @@ def write(value: pd.DataFrame | Figure, path: Path, provenance: Mapping[str, Any
         for ending, content in texts.items():
             files.append(path.with_suffix(f".{ending}"))
             write_text(files[-1], content)
-    seal(path.with_suffix(".json"), files, provenance)
+    return files
 
 
 def text(cell: Any) -> str:
@@ -63,8 +70,11 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A written csv as texts, its intervals as `text` shows them; one of texts as it is."""
-    table = pd.read_csv(path, dtype=str)
+    """A written csv as texts, its intervals as `text` shows them; one of texts as it is.
+
+    UserError, or ValueError for an interval that is none, where it is damaged.
+    """
+    table = read_table(path)
     for name in table.columns:
         ends = [f"{name} {end}" for end in ("low", "high")]
         if set(ends) <= set(table.columns):

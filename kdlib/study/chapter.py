@@ -4,7 +4,9 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,7 @@ from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunRecord, run_key
 from kdlib.study import artifacts, claims, readings, seal, stamp
 from kdlib.study.checks import Check
+from kdlib.study.published import telling_words
 from kdlib.study.setting import ROLES, ROOT, Setting
 
 BOOK = ROOT / "book"
@@ -56,6 +59,9 @@ class MissingRuns(UserError):
 class Chapter:
     """One chapter at one setting; its `study.py` gives `PAPER`, `ROLES` and `studies(setting)`.
 
+    UserError, with file and line, for whatever is wrong with the files of the chapter.
+
+    paper: `PAPER`, the folder of its artifacts.
     roles: those of `setting.ROLES` that it reads where a real set is given for them.
     """
 
@@ -63,28 +69,30 @@ class Chapter:
         if name not in chapter_names():
             raise unknown("CHAPTERS", name, chapter_names())
         self.name, self.setting = name, setting
-        self.module = _load(name)
-        self.roles: tuple[str, ...] = tuple(getattr(self.module, "ROLES", ()))
-        for role in self.roles:
-            if role not in ROLES:
-                raise unknown(f"ROLES of book/{name}/study.py", role, ROLES)
-        self.studies = {study.artifact: study for study in self.module.studies(setting)}
-        self.entries = claims.read(BOOK / name / "claims.toml")
-        if controls := self._controls():
-            self.studies[controls.artifact] = controls
-        # Read now, when the code is: a file that is edited later did not make what is made here.
-        self.text = _text(BOOK / name)
+        with placed(BOOK / name):
+            self.module = _load(name)
+            self.paper: str = self.module.PAPER
+            self.roles: tuple[str, ...] = tuple(getattr(self.module, "ROLES", ()))
+            for role in self.roles:
+                if role not in ROLES:
+                    raise unknown(f"ROLES of book/{name}/study.py", role, ROLES)
+            self.studies = {study.artifact: study for study in self.module.studies(setting)}
+            self.entries = claims.read(BOOK / name / "claims.toml")
+            if controls := self._controls():
+                self.studies[controls.artifact] = controls
+            # Read now, when the code is: what is edited later did not make what is made here.
+            self.text = _text(BOOK / name)
         self._keys: dict[str, str] | None = None
 
     @property
     def folder(self) -> Path:
         """results/<profile>/<data>/<paper>."""
-        return self.setting.folder / self.module.PAPER
+        return self.setting.folder / self.paper
 
     @property
     def claims_name(self) -> str:
         """The name of the claims among what `made` returns."""
-        return f"{self.module.PAPER}/claims"
+        return f"{self.paper}/claims"
 
     def specs(self) -> list[RunSpec]:
         """The runs of all studies."""
@@ -138,14 +146,16 @@ class Chapter:
     def write(self, artifact: str, records: Records) -> Value:
         """`make`, of records that are at hand."""
         study = self.study(artifact)
-        value = study.make(records)
+        with telling_words(self.name):
+            value = study.make(records)
         runs = [record for group in records.values() for record in group]
         artifacts.write(value, self.setting.folder / artifact, self.provenance(study, runs))
         return value
 
     def claims(self) -> list[claims.Result]:
         """All of `claims.toml`, checked, and written to `claims.json`, sealed by a file beside."""
-        results = claims.check_all(self.entries, self._checks(), self)
+        with telling_words(self.name):
+            results = claims.check_all(self.entries, self._checks(), self)
         path = self.folder / "claims.json"
         seal.write_text(path, json.dumps([result.as_dict() for result in results], indent=1))
         seal.seal(self._sealed(self.claims_name), [path], {"made_of": self.digest()})
@@ -177,7 +187,7 @@ class Chapter:
             return claims.control_table(results, self.entries)
 
         title = "Positive controls: what must be there before the sentences can be tested"
-        return Study(f"{self.module.PAPER}/controls", title, make, runs, readings.controls)
+        return Study(f"{self.paper}/controls", title, make, runs, readings.controls)
 
     def made(self) -> dict[str, dict[str, Any]]:
         """The provenance of each artifact, and of the claims (`claims_name`), that is written,
@@ -255,6 +265,29 @@ def _text(folder: Path) -> str:
         *(path for end in ("py", "toml", "csv") for path in folder.rglob(f"*.{end}")),
     ]
     return seal.checksum([[p.name, seal.sha256(p.read_bytes())] for p in sorted(parts)])
+
+
+@contextmanager
+def placed(folder: Path) -> Iterator[None]:
+    """Turn whatever the code of a chapter raises into one line with the place in its folder."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split()) or "no reason given"
+        raise UserError(f"{_place(error, folder)}: {type(error).__name__}: {said}") from error
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """The last line of a chapter that an error came through, as "book/x/study.py, line 3"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [(frame.filename, frame.lineno) for frame in frames]
+    if isinstance(error, SyntaxError):
+        lines.append((str(error.filename), error.lineno))
+    inside = [(Path(file), line) for file, line in lines if Path(file).is_relative_to(folder)]
+    path, number = inside[-1] if inside else (folder / "study.py", None)
+    return f"{path.relative_to(ROOT)}" + (f", line {number}" if number else "")
 
 
 def _load(name: str) -> ModuleType:

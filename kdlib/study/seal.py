@@ -3,17 +3,31 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from kdlib.data.manifest import inside
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file through a temporary one beside it: it appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path, "txt")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path`, of this process alone: what is written to it becomes `path`, or
+    nothing is left of it."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def seal(path: Path, files: Iterable[Path], provenance: Mapping[str, Any]) -> None:
@@ -29,9 +43,12 @@ def seal(path: Path, files: Iterable[Path], provenance: Mapping[str, Any]) -> No
 def unseal(path: Path) -> dict[str, Any] | None:
     """What `seal` wrote to `path`; None if it or one of its files is missing, damaged or edited."""
     try:
+        if not path.is_file():  # what is no file might never end
+            return None
         content = json.loads(path.read_bytes())
         whole = content.pop("checksum") == checksum(content) and all(
-            sha256((path.parent / name).read_bytes()) == expected
+            (path.parent / inside(name)).is_file()
+            and sha256((path.parent / name).read_bytes()) == expected
             for name, expected in content["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -47,8 +64,3 @@ def checksum(content: Any) -> str:
 def sha256(data: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def temporary_beside(path: Path, ending: str) -> Path:
-    """A hidden name beside `path`, of this process alone."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")

@@ -15,6 +15,7 @@ from kdlib.runs.plan import plan
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import run_key
 from kdlib.study import tables
+from kdlib.study.published import read_table
 from kdlib.study.readings import Reading
 from kdlib.study.seal import write_text
 from kdlib.study.setting import ROOT, Setting
@@ -60,7 +61,14 @@ def keep(chapter: str, table: pd.DataFrame) -> Path:
 
 def kept(records: object, chapter: str) -> pd.DataFrame:
     """A chapter's `search.csv`, as a study makes it of no records."""
-    return pd.read_csv(_path(chapter))
+    return read_table(_path(chapter)).apply(_numbers)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    try:
+        return pd.to_numeric(column)
+    except ValueError:
+        return column
 
 
 def search_reading(value: pd.DataFrame, records: Any, training: str, why: str) -> Reading:

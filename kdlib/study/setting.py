@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")
 
 
+class NoPlan(UserError):
+    """A chapter has no runs at this setting, such as a profile that it lacks."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """How big everything is: never what is done.
@@ -79,10 +83,12 @@ class Setting:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise unknown("PROFILE", self.profile, PROFILES)
-        for name, least in (("seeds", 0), ("jobs", 1)):
+        for name, least, most in (("seeds", 0, 1000), ("jobs", 1, 1024)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UserError(f"{name.upper()}: a whole number from {least} up, not {value!r}")
+            if value > most:
+                raise UserError(f"{name.upper()}: at most {most}, not {value}")
         if self.device not in ("cpu", "cuda"):
             raise unknown("DEVICE", self.device, ("cpu", "cuda"))
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -172,9 +178,9 @@ T = TypeVar("T")
 
 
 def scale_of(chapter: str, scales: Mapping[str, T], setting: Setting) -> T:
-    """A chapter's own sizes at a profile; UserError for a profile that it lacks."""
+    """A chapter's own sizes at a profile; NoPlan for a profile that it lacks."""
     if setting.profile not in scales:
-        raise UserError(
+        raise NoPlan(
             f"PROFILE: the {chapter} chapter has no {setting.profile} profile; "
             "leave it out by CHAPTERS"
         )

@@ -18,15 +18,10 @@ from kdlib.analysis.statistics import (
     sampling_error,
 )
 from kdlib.runs.store import RunRecord
-from kdlib.study.setting import ROOT
+from kdlib.study.published import published as published
 
 Group = Sequence[RunRecord]
 """The records of one training, a seed each."""
-
-
-def published(chapter: str, name: str) -> pd.DataFrame:
-    """A table of a chapter's paper as printed, `book/<chapter>/published/<name>.csv`: all text."""
-    return pd.read_csv(ROOT / "book" / chapter / "published" / f"{name}.csv", dtype=str)
 
 
 def accuracies(records: Group, rule: str = "last") -> np.ndarray:

@@ -34,21 +34,36 @@ def save(path: Path, state: dict[str, Any], belongs_to: str) -> None:
 
 def load(path: Path, belongs_to: str, device: torch.device) -> dict[str, Any] | None:
     """The state; None where there is none. A damaged or foreign one is set aside, with a note."""
-    if not path.exists():
+    if not path.is_file():
         return None
     data = path.read_bytes()
     try:
-        header, content = json.loads(data[:_HEADER]), memoryview(data)[_HEADER:]
-        if header["belongs_to"] != belongs_to:
-            raise ValueError("it belongs to another training")
-        if header["sha256"] != _hash(content):
-            raise ValueError("its content does not match its checksum")
+        if why := _fault(data, belongs_to):
+            raise ValueError(why)
+        content = memoryview(data)[_HEADER:]
         return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:
         aside = path.with_suffix(".damaged")
         os.replace(path, aside)
         print(f"kdlib: note: set aside a checkpoint ({error}): {aside}", file=sys.stderr)
         return None
+
+
+def fault(path: Path, belongs_to: str) -> str | None:
+    """What is wrong with a checkpoint; None if it is whole, and belongs to this training."""
+    try:
+        return _fault(path.read_bytes(), belongs_to)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _fault(data: bytes, belongs_to: str) -> str | None:
+    header = json.loads(data[:_HEADER])
+    if header["belongs_to"] != belongs_to:
+        return "it belongs to another training"
+    if header["sha256"] != _hash(memoryview(data)[_HEADER:]):
+        return "its content does not match its checksum"
+    return None
 
 
 def _hash(content: memoryview) -> str:

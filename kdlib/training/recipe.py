@@ -12,13 +12,15 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import SGD, AdamW, Optimizer
 
 from kdlib.errors import UserError
+from kdlib.options import says_why
 
 # What multiplies what it is given by a matrix, and may add a bias.
 _LAYERS = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@says_why
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Recipe:
     """The optimisation of one run.
 

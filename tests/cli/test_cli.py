@@ -15,6 +15,10 @@ from kdlib import cli
         (["plan", "--profile", "smok"], "PROFILE"),
         (["plan", "CHAPTERS=resolutoin"], "CHAPTERS: .*Did you mean 'resolution'"),
         (["plan", "JOBS=many"], "JOBS: a whole number from 1 up, not 'many'"),
+        (["plan", "SEEDS=1_0"], "SEEDS: a whole number from 0 up, not '1_0'"),
+        (["plan", "SEEDS=３"], "SEEDS: a whole number from 0 up, not '３'"),
+        (["plan", "SEEDS=+3"], "SEEDS: a whole number from 0 up, not '\\+3'"),
+        (["plan", "JOBS=" + "9" * 20], "JOBS: a whole number from 1 up"),
         (["plan", "smoke"], "plan: unexpected 'smoke'"),
         (["explain", "reskd/tragets"], "artifact: .*Did you mean 'reskd/targets'"),
         (

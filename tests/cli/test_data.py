@@ -159,6 +159,7 @@ def test_what_can_be_fetched_is_fetched_listed_and_checked(kdlib, tmp_path):
         (["show", "mien"], "data set: unknown value 'mien'.*Did you mean 'mine'"),
         (["list", "x"], "data list: unexpected 'x'"),
         (["prepare", "mine", "SIZE=big"], "SIZE: side of clips in pixels.*not 'big'"),
+        (["prepare", "mine", "SIZE=²"], "SIZE: side of clips in pixels.*not '²'"),
         (["cache", "chek"], "data cache: say"),
         (["cache", "remove"], "data cache remove: name one folder"),
         (["cache", "remove", "yours"], "data cache remove: unknown value 'yours'"),

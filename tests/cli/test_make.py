@@ -40,7 +40,7 @@ def project(tmp_path):
     if not shutil.which("make"):
         pytest.skip("no make")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "requirements-uv.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     (tmp_path / ".venv/bin").mkdir(parents=True)
     python = tmp_path / ".venv/bin/python"
@@ -91,6 +91,7 @@ def test_unknown_names_are_refused_and_others_environment_is_not_read(called, pr
         environment = called("plan", f"{name}=$(shell id>x)", "DEVICE=cuda")[0][1]
         with pytest.raises(UserError, match=f"setting: unknown value '{name}'"):
             make.arguments(environment)
+    called("plan", "_=$(shell id>x)")
     assert not (project / "x").exists()
     with pytest.raises(UserError, match="Did you mean 'SEEDS'"):
         make.arguments(called("plan", "SEED=3")[0][1])
@@ -122,6 +123,19 @@ def test_python_may_lie_in_a_folder_with_a_blank(project):
         done.stdout == "called: -c\nkdlib needs Python 3.11 or newer: make PYTHON=python3.12 ...\n"
     )
     assert done.returncode == 2
+
+
+def test_whatever_the_set_up_installs_is_held_against_its_hash():
+    steps = [
+        line
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if "pip install --quiet" in line
+    ]
+    assert len(steps) == 3
+    assert all(
+        "--require-hashes" in step or step.endswith("--no-deps --no-build-isolation -e .")
+        for step in steps
+    )
 
 
 def test_main_runs_the_command_and_refuses_in_one_line(monkeypatch, capsys):

@@ -162,3 +162,25 @@ def test_any_bytes_are_an_archive_or_refused(tmp_path_factory, content, name):
         unpack(base / name, base / "out")
     except UserError:
         assert not (base / "out").exists()
+
+
+@pytest.mark.parametrize("place", [-1, -5, 40])
+def test_a_gzip_whose_own_checksum_is_wrong_is_refused(tmp_path, place):
+    """Though all members are read: the checksum lies behind them."""
+    path = write_tar(tmp_path / "a.tar.gz", ["set/a.png"], "w:gz")
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.tar\.gz: .+"):
+        unpack(path, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_zip_that_points_before_its_beginning_is_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(path, ["set/a.png"])
+    data = path.read_bytes()
+    at = data.rindex(b"PK\x05\x06") + 16  # where the directory begins
+    path.write_bytes(data[:at] + (1 << 31).to_bytes(4, "little") + data[at + 4 :])
+    with pytest.raises(UserError, match=r"a\.zip: .+"):
+        unpack(path, tmp_path / "set")

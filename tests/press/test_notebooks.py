@@ -177,3 +177,14 @@ def test_an_interrupt_kills_the_kernel(tmp_path):
     assert process.wait(10) != 0
     assert gone(kernel)
     assert not (tmp_path / "b.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "cells", ['[{"metadata": {"tags": ["parameters"]}, "source": "a = }"}]', "[1]", "3", "[" * 9999]
+)
+def test_a_notebook_whose_parameters_cannot_be_read_is_refused(tmp_path, cells):
+    path = tmp_path / "a.ipynb"
+    path.write_text(f'{{"cells": {cells}}}')
+    with pytest.raises(UserError, match=r"notebook: .*a\.ipynb") as caught:
+        parameters(path)
+    assert "\n" not in str(caught.value)

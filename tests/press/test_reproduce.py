@@ -1,11 +1,15 @@
 """What `reproduce` does when something fails; the good case is in test_resolution."""
 
+import importlib
 import json
+import re
+import sys
 from dataclasses import replace
 
 import nbformat
 import pytest
 
+from kdlib import cli
 from kdlib.errors import UserError
 from kdlib.press import lessons
 from kdlib.press import reproduce as module
@@ -13,10 +17,11 @@ from kdlib.press.reproduce import reproduce
 from kdlib.press.status import explain, status
 from kdlib.press.summary import Summary, clock
 from kdlib.runs.store import RunStore
+from kdlib.study import chapter as chapters
 from kdlib.study import claims
 from kdlib.study.chapter import Chapter
 from kdlib.study.opening import PARAMETERS
-from kdlib.study.setting import Setting
+from kdlib.study.setting import ROOT, Setting
 
 
 def notebook(path, *sources):
@@ -38,7 +43,11 @@ def setting(tmp_path, monkeypatch):
         study, "studies", lambda setting: [s for s in studies(setting) if s.artifact in kept]
     )
     read = claims.read  # without controls: their runs are among those that are left out
-    monkeypatch.setattr(claims, "read", lambda p: [e for e in read(p) if e.kind != "control"])
+    monkeypatch.setattr(
+        claims,
+        "read",
+        lambda p: [e for e in read(p) if e.kind != "control" or "resolution" not in p.parts],
+    )
     monkeypatch.setattr(module.site, "build", lambda *a, **k: tmp_path / "index.html")
     monkeypatch.setattr(lessons, "sources", lambda chapter: sorted(tmp_path.glob("*.ipynb")))
     return Setting(
@@ -124,7 +133,7 @@ def edit(path, old, new):
 
 
 def test_what_is_not_true_is_not_counted(setting):
-    (chapter,) = module.open_chapters(["resolution"], setting)
+    (chapter,), _ = module.open_chapters(["resolution"], setting)
     chapter.folder.mkdir(parents=True)
     (chapter.folder / "recipes.json").write_text(json.dumps({"runs": []}))
     (chapter.folder / "claims.json").write_text('[{"verdict": "supported"}]')
@@ -136,7 +145,7 @@ def test_what_is_not_true_is_not_counted(setting):
 
 
 def test_controls_and_sentences_are_counted_apart(setting, monkeypatch):
-    (chapter,) = module.open_chapters(["resolution"], setting)
+    (chapter,), _ = module.open_chapters(["resolution"], setting)
     said = [
         ("control", "supported"), ("control", "inconclusive"), ("claim", "not testable here"),
         ("claim", "supported"), ("comparison", "contradicted"),
@@ -184,7 +193,7 @@ def test_content_key_follows_text_failures_parameters_and_records(setting, monke
 
 def test_plan_text_counts_what_is_missing(setting):
     assert isinstance(setting.run_store, RunStore)
-    text = module.plan_text(module.open_chapters(["resolution"], setting), setting)
+    text = module.plan_text(module.open_chapters(["resolution"], setting)[0], setting)
     assert "2 artifacts of resolution; 0 runs in the store, 0 to train." in text
 
 
@@ -193,3 +202,99 @@ def test_plan_text_counts_what_is_missing(setting):
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+FINE = "PAPER = 'x'\n\n\ndef studies(setting):\n    return []\n"
+CONTROL = "[[control]]\nid = 'a'\ntext = 'b'\ncheck = 'c'\n"
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """A maker of a chapter in a book that has the resolution chapter too."""
+    folder = tmp_path / "root/book/broken"
+    folder.mkdir(parents=True)
+    (folder.parent / "resolution").symlink_to(ROOT / "book/resolution")
+    monkeypatch.syspath_prepend(tmp_path / "root")
+    for name, value in (("ROOT", tmp_path / "root"), ("BOOK", folder.parent)):
+        monkeypatch.setattr(chapters, name, value)
+    monkeypatch.setattr(module, "BOOK", folder.parent)
+
+    def make(files):
+        for name, text in {"study.py": FINE, "claims.toml": "", **files}.items():
+            (folder / name).write_text(text)
+
+    yield make
+    for name in [name for name in sys.modules if name.startswith("book.broken")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"study.py": "PAPER = 'x'\n1 / 0\n"}, "broken/study.py, line 2: ZeroDivisionError: div"),
+        ({"study.py": "def f(:\n"}, "broken/study.py, line 1: SyntaxError: invalid syntax"),
+        ({"study.py": "import helpers_of_nobody"}, "broken/study.py, line 1: ModuleNotFoundError"),
+        ({"study.py": ""}, "broken/study.py: AttributeError: .*'PAPER'"),
+        ({"study.py": "PAPER = 'x'\nimport sys\nsys.exit(3)"}, "study.py, line 3: SystemExit: 3"),
+        ({"study.py": FINE.replace("[]", "[setting.nothing]")}, "study.py, line 5: AttributeError"),
+        ({"claims.toml": "[[claim]\n"}, "claims.toml of broken: .*line 1"),
+        ({"claims.toml": CONTROL, "checks.py": "nothing\n"}, "broken/checks.py, line 1: NameError"),
+    ],
+)
+def test_a_broken_chapter_is_one_line_and_stops_no_other(beside, setting, capsys, files, message):
+    beside(files)
+    opened, left_out = module.open_chapters([], setting, to_train=True)
+    assert [chapter.name for chapter in opened] == ["resolution"]
+    assert re.search(f"^chapter broken is left out: .*{message}", left_out[0])
+    assert capsys.readouterr().err == f"kdlib: {left_out[0]}\n"
+    with pytest.raises(UserError, match=message):
+        module.open_chapters(["broken"], setting)
+
+
+def test_a_chapter_with_a_run_that_cannot_be_trained_stops_no_other(beside, setting):
+    beside({"study.py": IMPOSSIBLE})
+    assert len(module.open_chapters([], setting)[0]) == 2
+    opened, left_out = module.open_chapters([], setting, to_train=True)
+    assert [chapter.name for chapter in opened] == ["resolution"]
+    assert "broken is left out: supervised, tsn 16 px, seed 0: option of model tsn" in left_out[0]
+    where = [f"STORE={setting.store}", f"RESULTS={setting.results}", "PROFILE=smoke"]
+    assert cli.main(["plan", *where]) == 1
+
+
+IMPOSSIBLE = """\
+from kdlib.runs.spec import DataSpec, ModelSpec, RunSpec
+from kdlib.study.chapter import Study
+from kdlib.training.recipe import Recipe
+
+PAPER = "x"
+
+
+def studies(setting):
+    data = DataSpec("generated/mix12", train=8, test=8, frames=2, size=16)
+    spec = RunSpec(data, ModelSpec("tsn", {"widht": 4}), Recipe(epochs=1, learning_rate=1.0))
+    return [Study("x/table", "A table", len, {"row": (spec,)})]
+"""
+
+
+def test_a_book_that_cannot_be_built_is_a_failure_of_one_line(setting, monkeypatch):
+    def fail(*arguments, **options):
+        raise module.SiteFailed("the book was not built: Sphinx was killed")
+
+    monkeypatch.setattr(module.site, "build", fail)
+    monkeypatch.setattr(module.notebooks, "warm", lambda modules: None)
+    monkeypatch.setattr(lessons, "execute", lambda chapter, made, failed: lessons.Executed([], 1))
+    summary = reproduce(["resolution"], setting)
+    assert "FAILED     the book was not built: Sphinx was killed" in summary.text()
+    assert summary.page is None
+
+
+def test_a_file_that_is_no_notebook_stops_no_other(setting, tmp_path):
+    (chapter,), _ = module.open_chapters(["resolution"], setting)
+    for name in ("01-none.ipynb", "02-none.ipynb"):
+        (tmp_path / name).write_text("{")
+    done = lessons.execute(chapter, {}, [])
+    assert [re.sub(".*/", "", failure) for failure in done.failures] == [
+        "01-none.ipynb is not a notebook of format 4",
+        "02-none.ipynb is not a notebook of format 4",
+    ]

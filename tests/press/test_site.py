@@ -1,5 +1,6 @@
 import html.parser
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def test_a_failing_build_says_why_and_keeps_the_old_site(built, sources, tmp_pat
     (book / "_site" / "static").mkdir(parents=True)
     (book / "_site" / "conf.py").write_text("raise RuntimeError('the reason')")
     (book / "index.md").write_text("# The book\n")
-    with pytest.raises(site.SiteFailed, match="the reason"):
+    with pytest.raises(site.SiteFailed, match="not built: RuntimeError: the reason; all that"):
         site.build(book, {}, output, title="t", stamp="s")
     assert (output / "index.html").read_text() == "the old site"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -214,3 +215,31 @@ def test_a_failing_build_says_why_and_keeps_the_old_site(built, sources, tmp_pat
 def test_notebooks_of_an_unknown_chapter_are_refused(sources, tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         site.build(sources[0], {"nowhere": []}, tmp_path / "site", title="t", stamp="s")
+
+
+def test_a_sphinx_that_is_killed_is_one_line(sources, tmp_path, monkeypatch):
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    book = tmp_path / "book"
+    (book / "_site" / "static").mkdir(parents=True)
+    (book / "_site" / "conf.py").write_text(stop)
+    (book / "index.md").write_text("# The book\n")
+    with pytest.raises(site.SiteFailed, match="Sphinx was killed by SIGKILL") as caught:
+        site.build(book, {}, tmp_path / "site", title="t", stamp="s")
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book", "site.log"]
+
+
+@pytest.mark.parametrize("text", [b"---\norder: [\n---\n", b"---\n- a\n---\n", b"\xff\xfe"])
+def test_a_page_whose_front_matter_is_none_comes_last(tmp_path, text):
+    for name, content in (("bad", text), ("good", b"---\norder: 1\n---\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.md").write_bytes(content)
+    assert site.ordered(tmp_path, ["bad", "good"]) == ["good", "bad"]
+
+
+def test_a_page_that_is_no_text_is_named(sources, tmp_path):
+    book = tmp_path / "book"
+    shutil.copytree(sources[0], book, symlinks=True)
+    (book / "zeta" / "index.md").write_bytes(b"\xff")
+    with pytest.raises(site.SiteFailed, match=r"zeta/index\.md: .*save it as UTF-8"):
+        site.build(book, {}, tmp_path / "site", title="t", stamp="s")

@@ -119,7 +119,7 @@ specs = [RunSpec(
     MethodSpec(), seed) for seed in range(3)]
 missing, _ = plan(specs, store, "cpu", datasets.keys(specs))
 outcome = run_all(missing, store, datasets, device="cpu", jobs=2)
-print(len(outcome.done), len(outcome.failed))
+print(len(outcome.done), len(outcome.failed), len(outcome.trained))
 """
 
 
@@ -127,6 +127,8 @@ def start(tmp_path, store="store", epochs=40):
     code = SCRIPT.format(
         tests=".", store=str(tmp_path / store), cache=str(tmp_path / "cache"), epochs=epochs
     )
+    # A shell's background jobs ignore it, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         stdout=subprocess.PIPE,
@@ -161,7 +163,7 @@ def contents(folder):
 def undisturbed(tmp_path_factory):
     """The students of a run that nobody disturbs."""
     folder = tmp_path_factory.mktemp("calm")
-    assert start(folder).communicate(timeout=120)[0].split() == ["3", "0"]
+    assert start(folder).communicate(timeout=120)[0].split() == ["3", "0", "3"]
     return contents(folder / "store")
 
 
@@ -172,7 +174,7 @@ def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed
     if who == "worker":
         os.kill(children(process.pid)[0], signal.SIGKILL)
         out, _ = process.communicate(timeout=120)
-        done, failed = map(int, out.split()[-2:])
+        done, failed, _ = map(int, out.split()[-3:])
         assert done + failed == 3
         assert failed <= 1
     else:
@@ -188,9 +190,26 @@ def test_killed_for_real_then_continued_equals_undisturbed(tmp_path, undisturbed
 def test_two_engines_on_one_store_train_nothing_twice(tmp_path):
     both = [start(tmp_path), start(tmp_path)]
     results = [process.communicate(timeout=180) for process in both]
-    assert [out.split() for out, _ in results] == [["3", "0"], ["3", "0"]]
+    assert [out.split()[:2] for out, _ in results] == [["3", "0"], ["3", "0"]]
+    assert sum(int(out.split()[2]) for out, _ in results) == 3, "each run was trained by one"
     assert len(contents(tmp_path / "store")) == 3
     assert not (tmp_path / "store" / "set-aside").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="looks for processes in /proc")
+def test_a_worker_that_still_imports_is_stopped_without_a_word(tmp_path, number):
+    """The engine is told to stop too, as by Ctrl-C in a terminal, and answers for both."""
+    process = start(tmp_path)
+    wait_for(lambda: list((tmp_path / "store").glob("temporary")))  # workers are next
+    time.sleep(0.3)
+    workers = children(process.pid)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert "kdlib/runs/worker" not in err
+    assert err.count("Traceback") == (number == signal.SIGINT), "that of the script, which says so"
+    assert workers
+    wait_for(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers))
 
 
 def test_threads_may_call_it(go, make_spec):

@@ -76,6 +76,7 @@ ACTORS = DataSpec("generated/actors", train=8, test=8, frames=2, size=16)
         (lambda s: replace(s, data=ACTORS), "data.known: the task detection needs 'boxes'"),
         (lambda s: with_data(s, task="multi_label"), "are for classification, not multi_label"),
         (lambda s: with_data(s, task="flow"), "data.known: the task flow needs 'flow'"),
+        (lambda s: with_data(s, domain="shiftde"), "data.domain: .*Did you mean 'shifted'"),
         (lambda s: with_data(s, task="flwo"), "are for classification, not flwo"),
         (lambda s: with_data(s, name="cifar100", known=("flow",)), "cifar100 knows no flow"),
         (lambda s: with_data(s, name="jhmdb21", known=("boxes",)), "jhmdb21 knows no boxes"),

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 
 from kdlib.errors import UserError
 from kdlib.runs.engine import run_all
+from kdlib.runs.estimate import pace
 from kdlib.runs.spec import MethodSpec, Start
 from kdlib.runs.store import RunStore, run_key
 
@@ -90,7 +92,7 @@ def test_the_record_of_another_key_is_set_aside(store, capsys):
     write(store, "first")
     shutil.copytree(store.root / "runs" / "first", store.root / "runs" / "second")
     assert store.find("second") is None
-    assert "it is the record of first" in capsys.readouterr().err
+    assert "it is the record of 'first'" in capsys.readouterr().err
     assert store.find("first") is not None
 
 
@@ -99,6 +101,63 @@ def test_a_dangling_link_is_set_aside(store):
     (store.root / "runs" / "bad").symlink_to(store.root / "nowhere")
     assert store.find("bad") is None
     assert store.find("good") is not None
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "\udce9", "a b"])
+def test_strange_names_in_a_store_are_set_aside(store, name):
+    (store.root / "runs" / name).mkdir(parents=True)
+    assert store.find(name) is None
+    assert list((store.root / "runs").iterdir()) == []
+    assert pace(store, "cpu").records == ()
+
+
+@pytest.mark.parametrize("name", ["checksums.json", "result.json"])
+def test_what_never_ends_is_not_read(store, name):
+    write(store)
+    file = store.root / "runs" / "abc" / name
+    file.unlink()
+    os.mkfifo(file)
+    assert store.find("abc") is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", '"a"', '{"key": "abc", "files": [1]}', "é"])
+def test_checksums_that_are_none_set_a_record_aside(store, text):
+    write(store)
+    (store.root / "runs" / "abc" / "checksums.json").write_text(text, encoding="latin1")
+    assert store.find("abc") is None
+
+
+def test_two_that_find_a_damaged_record_set_it_aside_once(store, monkeypatch):
+    write(store)
+    (store.root / "runs" / "abc" / "result.json").unlink()
+    fault, other = store.fault, RunStore(store.root)
+    monkeypatch.setattr(store, "fault", lambda key: (fault(key), other.find(key))[0])
+    assert store.find("abc") is None
+    assert len(list((store.root / "set-aside").iterdir())) == 1
+
+
+def test_a_record_of_another_version_says_nothing_about_the_pace(store):
+    write(store)  # its result has no cost
+    assert pace(store, "cpu").records == ()
+    assert store.find("abc") is not None
+
+
+def test_what_killed_processes_left_half_written_is_swept_and_nothing_else(store):
+    dead, alive = "0" * 24, "1" * 24
+    kept = [store.checkpoint(dead), store.checkpoint(dead).with_suffix(".damaged")]
+    halves = []
+    for key in (dead, alive):
+        halves += [store.root / "temporary" / f"{key}ab_12cd3", store.root / f"checkpoints/{key}.7"]
+        halves[-2].mkdir(parents=True)
+    for path in (*kept, halves[1], halves[3]):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with store.lock(alive):
+        store.sweep()
+    assert [path.exists() for path in halves] == [False, False, True, True]
+    assert all(path.exists() for path in kept)
+    store.sweep()
+    assert not any(path.exists() for path in halves)
 
 
 @pytest.mark.slow

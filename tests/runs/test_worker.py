@@ -26,7 +26,12 @@ def attempt(monkeypatch, store, datasets, planned, make_spec):
     ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "is full; free space and run again"),
-        (PermissionError(errno.EACCES, "Permission denied", "x.npy"), "Permission denied: x.npy"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.npy"), "x.npy: Permission denied"),
+        (OSError("65536 requested and 12 written"), "is full; free space and run again"),
+        (RuntimeError("I/O error: File too large (os error 27)"), "is full; free space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "is full; free space"),
+        (OSError("broken"), "broken"),
+        (MemoryError(), "not enough memory; make it smaller"),
         (UserError("data: nothing there"), "data: nothing there"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
     ],

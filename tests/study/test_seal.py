@@ -1,8 +1,9 @@
 import json
+import os
 
 import pytest
 
-from kdlib.study.seal import checksum, seal, unseal
+from kdlib.study.seal import checksum, seal, sha256, unseal, write_text
 
 
 @pytest.fixture
@@ -57,3 +58,26 @@ def test_an_honest_checksum_over_files_that_are_none_is_no_seal(tmp_path):
 def test_the_order_of_keys_does_not_count():
     assert checksum({"a": 1, "b": [2]}) == checksum({"b": [2], "a": 1})
     assert checksum({"a": 1}) != checksum({"a": 2})
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../outside", "fifo"])
+def test_a_seal_reads_no_file_but_those_below_it(tmp_path, name):
+    """Though its own checksum is right."""
+    (tmp_path / "outside").write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/fifo").symlink_to(tmp_path / "fifo")
+    content = {"files": {name: sha256(b"x")}}
+    path = tmp_path / "s/x.json"
+    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    assert unseal(path) is None
+    assert unseal(tmp_path / "fifo") is None
+
+
+def test_what_cannot_be_written_leaves_nothing_and_not_the_old_file(tmp_path):
+    path = tmp_path / "a.csv"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "x" * 100_000 + "\udce9")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+    assert path.read_text() == "old"

@@ -16,6 +16,8 @@ from kdlib.study.setting import PROFILES, Setting
         ({"seeds": "five"}, "SEEDS: .*'five'"),
         ({"jobs": 0}, "JOBS: a whole number from 1 up, not 0"),
         ({"jobs": True}, "JOBS"),
+        ({"seeds": 10**12}, "SEEDS: at most 1000, not 1000000000000"),
+        ({"jobs": 10**12}, "JOBS: at most 1024"),
         ({"dataset": "jhmdb"}, "DATASET: unknown value 'jhmdb'.*Did you mean 'jhmdb21'"),
         ({"dataset": "traget:jhmdb21"}, "DATASET role.*Did you mean 'target'"),
         ({"dataset": "jhmdb21"}, "DATA: name the folder"),

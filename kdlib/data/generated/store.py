@@ -51,6 +51,8 @@ def stored_videos(
             pass  # Another process is putting it right at this moment.
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
+        for left in path.parent.glob(f"new-{path.name}-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         if faults := damaged(path):
             if path.exists():
                 note(f"cache {path}: {', '.join(faults)} missing or damaged; made again")
@@ -98,7 +100,7 @@ def _crc32(path: Path) -> int:
 
 
 def _write(path: Path, text: str, made: Videos) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix="new-", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f"new-{path.name}-", dir=path.parent))
     new = temporary / "new"
     try:
         new.mkdir()

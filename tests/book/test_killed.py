@@ -1,0 +1,112 @@
+"""A smoke reproduction that is killed at random moments, again and again, ends as if nobody had.
+
+KDLIB_KILLS says how often (30 take about a quarter of an hour on two idle cores), KDLIB_SEED when.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+KILLS = int(os.environ.get("KDLIB_KILLS", "3"))
+SEED = int(os.environ.get("KDLIB_SEED", "0"))
+# To the process alone, or to its whole group, as a terminal and a batch system do.
+WAYS = [
+    (os.kill, signal.SIGKILL),
+    (os.killpg, signal.SIGKILL),
+    (os.kill, signal.SIGTERM),
+    (os.killpg, signal.SIGTERM),
+    (os.killpg, signal.SIGINT),
+]
+CLOCK = {"cost", "seconds", "seconds_before", "samples_per_second"}
+
+
+def start(folder: Path) -> subprocess.Popen:
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    # A shell's background jobs ignore it, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = [
+        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=resolution",
+        "JOBS=2", f"STORE={folder / 'store'}", f"RESULTS={folder / 'results'}",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+    )  # fmt: skip
+
+
+def timeless(content):
+    if isinstance(content, dict):
+        return {k: timeless(v) for k, v in content.items() if k not in CLOCK}
+    return content
+
+
+def records(folder: Path) -> dict[str, dict[str, object]]:
+    """What is in each record: weights byte by byte, all else without what a clock says."""
+    found: dict[str, dict[str, object]] = {}
+    for path in sorted((folder / "store/runs").iterdir()):
+        names = ("spec.json", "student.safetensors", "own.safetensors")
+        content: dict[str, object] = {name: (path / name).read_bytes() for name in names}
+        content["result"] = timeless(json.loads((path / "result.json").read_text()))
+        lines = (path / "metrics.jsonl").read_text().splitlines()
+        content["metrics"] = [timeless(json.loads(line)) for line in lines]
+        with np.load(path / "traces.npz") as traces:
+            kept = {n: traces[n].tobytes() for n in traces.files if "seconds" not in n}
+        content["traces"] = kept
+        found[path.name] = content
+    return found
+
+
+def left_behind(folder: Path) -> list[str]:
+    patterns = ("tmp/*", "store/temporary/*", "store/checkpoints/*", "store/set-aside/*")
+    hidden = ("results/**/.book-*", "results/**/.*.[0-9]*.*", "store/cache/generated/new-*")
+    return [p.name for pattern in (*patterns, *hidden) for p in folder.glob(pattern)]
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_ends_as_if_nobody_had(tmp_path):
+    began = time.monotonic()
+    calm = start(tmp_path / "calm")
+    out, _ = calm.communicate(timeout=1800)
+    assert calm.returncode == 0, out
+    whole = time.monotonic() - began
+
+    draw = random.Random(SEED)
+    said = []
+    for number in range(KILLS):
+        kill, how = WAYS[number % len(WAYS)]
+        process = start(tmp_path / "killed")
+        try:
+            out, _ = process.communicate(timeout=draw.uniform(1, whole))
+            said.append(f"{number}: done before it was killed")
+            assert process.returncode == 0, out
+            continue
+        except subprocess.TimeoutExpired:
+            kill(process.pid, how)
+        out, _ = process.communicate(timeout=120)
+        trained = len(list((tmp_path / "killed").glob("store/runs/*")))
+        said.append(f"{number}: {kill.__name__} {how.name}, {trained} records")
+        assert process.returncode in (-how, 128 + how, 0), out
+        if how != signal.SIGKILL:
+            assert "Traceback" not in out, out
+    print("\n".join(said))
+
+    last = start(tmp_path / "killed")
+    out, _ = last.communicate(timeout=1800)
+    assert last.returncode == 0, out
+    assert records(tmp_path / "killed") == records(tmp_path / "calm")
+    # What is too young to be called dead would be swept by the next call.
+    for path in (tmp_path / "killed/results").rglob(".*.[0-9]*.*"):
+        os.utime(path, (0, 0))
+    again = start(tmp_path / "killed")
+    out, _ = again.communicate(timeout=1800)
+    assert "trained    0 runs" in out
+    assert left_behind(tmp_path / "killed") == []
