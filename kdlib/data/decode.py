@@ -220,7 +220,7 @@ def _stream(container: av.container.InputContainer, path: Path | str) -> av.Vide
     # A cover picture is a video stream too, in the eyes of FFmpeg.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise Undecodable(path, "no video stream")
+        raise Undecodable(path, cut_off(path) or "no video stream")
     stream = streams[0]
     # Starting decoder threads costs more than they bring for small clips.
     stream.thread_type = "NONE"
