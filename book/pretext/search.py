@@ -22,8 +22,7 @@ from kdlib.study.setting import Setting
 class Testbed:
     """A testbed: the task with labels, the one without, and what differs from the laptop's scale.
 
-    steps, videos: of the pre-training. batches: clips of one, in the pre-training and after it.
-    speeds, momentum, rate: of RSPNet, as in `runs`.
+    steps, videos: of the pre-training. batch: of what follows it. speeds: of RSPNet.
     """
 
     task: str = "motion12"
@@ -33,10 +32,8 @@ class Testbed:
     epochs: int = 48
     steps: int = 800
     videos: int = 800
-    batches: tuple[int, int] = (32, 16)
+    batch: int = 16
     speeds: tuple[int, int] = (2, 4)
-    momentum: float = 0.99
-    rate: float = 1e-3
 
 
 TESTBEDS = {
@@ -48,8 +45,8 @@ TESTBEDS = {
     "motion12 after texmot12, 24 px, a quarter": Testbed(epochs=16, steps=200),
     "texmot12 after texmot12, 24 px": Testbed("texmot12"),
     "mix12 after texmot12, 24 px": Testbed("mix12"),
-    "motion12 after texmot12, 24 px, small batches, RSPNet of 1x and 4x": Testbed(
-        epochs=20, videos=400, batches=(16, 8), speeds=(2, 8), momentum=0.9, rate=2e-3
+    "motion12 after texmot12, 24 px, batches of 8, speeds 4 apart": Testbed(
+        epochs=20, videos=400, batch=8, speeds=(2, 8)
     ),
 }
 # Of the loss of several teachers, on the first testbed.
@@ -93,22 +90,19 @@ def _runs(setting: Setting, testbed: Testbed) -> Runs:
         labelled=testbed.labelled,
         epochs=testbed.epochs,
         pretrain_steps=testbed.steps,
-        pretrain_batch=testbed.batches[0],
-        batch=testbed.batches[1],
+        batch=testbed.batch,
     )
     return runs
 
 
 def _on(spec: RunSpec, testbed: Testbed) -> RunSpec:
     """A run on the tasks of a testbed, and what it needs likewise."""
-    data, method, recipe = spec.data, spec.method, spec.recipe
+    data, method = spec.data, spec.method
     if not data.labels:
         slow, fast = testbed.speeds
         others = Others((slow, fast, fast), own_view=True)
         data = replace(data, name=f"generated/{testbed.pool}", stride=slow, others=others)
-        method = replace(method, options={**method.options, "momentum": testbed.momentum})
-        recipe = replace(recipe, learning_rate=testbed.rate)
-        return replace(spec, data=data, method=method, recipe=recipe)
+        return replace(spec, data=data)
     method = replace(method, teachers=tuple(_on(teacher, testbed) for teacher in method.teachers))
     start = spec.start and replace(spec.start, run=_on(spec.start.run, testbed))
     data = replace(data, name=f"generated/{testbed.task}")
