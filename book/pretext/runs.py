@@ -38,8 +38,7 @@ RATE = 4e-3  # of learning
 RATES = {"RSPNet": 1e-3}  # of a pre-training: faster, its vectors of appearance collapse into one
 STEP = 4  # source frames between those of a clip where the task does not say
 SPEEDS = (2, 8)  # of RSPNet: four times as fast; the released code offers that beside twice
-# Of a pre-training's steps, where a task is learnt sooner than RSPNet or a step costs more.
-SHARES = {"RotNet": 0.25, "VCOP": 0.15, "PRP": 0.4, "CVRL": 0.5, "TDL": 0.5}
+SHARES = {"RotNet": 0.25, "VCOP": 0.25, "CVRL": 0.5, "TDL": 0.5}  # of a pre-training's steps
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,9 @@ SCALES = {
         800,
         120,
         1000,
-        20,
+        36,
         _SMALL,
         ((60, 120), (100, 800)),
-        batch=8,
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
