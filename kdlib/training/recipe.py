@@ -136,9 +136,13 @@ def make_optimizer(
     ]
     for group in parameter_groups:
         group["peak"] = group["lr"]
+    # One kernel for all parameters: a tenth of the time. Fabric clips no gradients in float16 that
+    # such an optimiser scales back.
+    fused = recipe.clip_norm is None
     if recipe.optimizer == "sgd":
-        return SGD(parameter_groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    return AdamW(parameter_groups, betas=(0.9, recipe.beta2))
+        momentum, nesterov = recipe.momentum, recipe.nesterov
+        return SGD(parameter_groups, momentum=momentum, nesterov=nesterov, fused=fused)
+    return AdamW(parameter_groups, betas=(0.9, recipe.beta2), fused=fused)
 
 
 def _decay_and_rate(

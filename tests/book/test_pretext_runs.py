@@ -63,7 +63,8 @@ def test_subsets_grow_and_nothing_else_differs(made):
             counts = [spec.start.run.data.train for spec in used]
             assert counts == sorted(set(counts))
             epochs = [spec.start.run.recipe.epochs for spec in used]
-            steps = [n // 32 * each for n, each in zip(counts, epochs, strict=True)]
+            batch = made.scale.pretrain_batch
+            steps = [n // batch * each for n, each in zip(counts, epochs, strict=True)]
             assert max(steps) < 1.1 * min(steps)
             alike = {
                 replace(

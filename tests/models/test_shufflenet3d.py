@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from kdlib import models
 from kdlib.errors import UserError
 from kdlib.models.cost import cost
-from kdlib.models.shufflenet3d import ShuffleUnit, shuffle
+from kdlib.models.shufflenet3d import AveragePool, ShuffleUnit, shuffle
 
 SMALL = {"width": 48, "stem": 12, "units": 1, "pool": False, "time_stages": 1}
 
@@ -157,6 +157,15 @@ def test_a_unit_of_which_the_branch_is_silent_adds_or_appends_its_input():
         dim=-1,
     ).view(2, 12, 2, 3, 3)
     torch.testing.assert_close(found[:, 12:], by_hand.relu())
+
+
+@pytest.mark.parametrize("stride", [(1, 2, 2), (2, 2, 2)])
+def test_the_pool_is_torch_s_and_keeps_the_channel_last(stride):
+    maps = torch.randn(2, 12, 4, 6, 8).to(memory_format=torch.channels_last_3d)
+    pooled = AveragePool(stride)(maps)
+    expected = nn.AvgPool3d((stride[0], 3, 3), stride, (0, 1, 1))(maps)
+    torch.testing.assert_close(pooled, expected)
+    assert pooled.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_a_frame_without_a_partner_is_pooled_alone():

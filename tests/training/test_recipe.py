@@ -148,6 +148,14 @@ def test_adamw_forgets_squares_as_told():
     assert found.defaults["betas"] == (0.9, 0.95)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_all_parameters_are_stepped_in_one_kernel_unless_gradients_are_clipped(name):
+    layer = torch.nn.Linear(2, 2)
+    assert make_optimizer(layer, Recipe(1, 0.1, optimizer=name)).defaults["fused"]
+    clipped = make_optimizer(layer, Recipe(1, 0.1, optimizer=name, clip_norm=1.0))
+    assert not clipped.defaults["fused"]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
