@@ -20,7 +20,6 @@ from kdlib.runs.store import RunStore
 from kdlib.study.chapter import chapter_names
 from kdlib.study.needed import needed
 from kdlib.study.setting import PROFILES, Setting
-from kdlib.training import checkpoint
 
 HELP = """\
 the store
@@ -86,7 +85,7 @@ def _check(setting: Setting, profiles: Sequence[str], yes: bool) -> int:
     faults: dict[str, list[str]] = {
         "records": _lines((p, runs.fault(p.name)) for p in sorted(root.glob("runs/*"))),
         "checkpoints": _lines(
-            (p, checkpoint.fault(p, p.stem)) for p in sorted(root.glob("checkpoints/*.pt"))
+            (p, runs.checkpoint_fault(p.stem)) for p in sorted(root.glob("checkpoints/*.pt"))
         ),
         **{
             f"{kind} caches": _lines((p, ", ".join(filter(None, test(p)))) for p, test in found)

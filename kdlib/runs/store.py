@@ -26,6 +26,7 @@ from kdlib.models.base import VideoModel
 from kdlib.runs.build import method_of, model_of
 from kdlib.runs.code import code_hash
 from kdlib.runs.spec import RunSpec, parse
+from kdlib.training.checkpoint import fault
 
 FORMAT = 4
 CHECKSUMS = "checksums.json"
@@ -167,6 +168,10 @@ class RunStore:
     def checkpoint(self, key: str) -> Path:
         """Where an interrupted training of this key left off."""
         return self.root / "checkpoints" / f"{key}.pt"
+
+    def checkpoint_fault(self, key: str) -> str | None:
+        """What is wrong with the checkpoint of a key; None if it is whole, and of this key."""
+        return fault(self.checkpoint(key), key)
 
     def check_writable(self) -> None:
         """UserError if nothing can be written here."""

@@ -66,7 +66,14 @@ def records(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    patterns = ("tmp/*", "store/temporary/*", "store/checkpoints/*", "store/set-aside/*")
+    patterns = (
+        "tmp/*kd-*",
+        "tmp/pymp-*",
+        "tmp/sphinx*",
+        "store/temporary/*",
+        "store/checkpoints/*",
+        "store/set-aside/*",
+    )
     hidden = ("results/**/.book-*", "results/**/.*.[0-9]*.*", "store/cache/generated/new-*")
     return [p.name for pattern in (*patterns, *hidden) for p in folder.glob(pattern)]
 
