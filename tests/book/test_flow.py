@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from book.flow import audit, checks, classes, figures, lesson, measured, runs, streams, tables
-from book.flow.draft import studies
 from book.flow.readings import READINGS
 from book.flow.runs import HALF, TASKS, Runs
 from book.flow.search import candidates
+from book.flow.study import studies
 from kdlib.data.generated import class_names
 from kdlib.errors import UserError
 from kdlib.models.flow_decoder import FlowDecoder
