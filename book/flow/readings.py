@@ -5,6 +5,7 @@ from typing import Any
 
 from book.flow import classes
 from book.flow.measured import GAINS, PIXELS
+from book.flow.runs import WEIGHTS
 from book.flow.tables import counted
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Reading, difference, gains, level, power, span
@@ -154,8 +155,9 @@ READINGS = {
     "d3d/audit": audit,
     "d3d/search": partial(
         search_reading,
-        training="D3D, weight 0.1",
-        why="The weight says how much of the teacher's ignorance is passed on with its knowledge.",
+        training=f"D3D, weight {WEIGHTS['logits']:g}",
+        why="With crisp labels a teacher says little of its student's clips that the labels do "
+        "not. The weight says how much of its ignorance is passed on with its knowledge.",
     ),
 }
 REGIMES = partial(
