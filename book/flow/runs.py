@@ -70,10 +70,13 @@ class Runs:
 
     Methods ask for the seed, and for what differs from the usual: share, the key of the task in
     `TASKS`, and clips, how many are trained on.
+
+    generated: whether clips are generated even where a real set stands for the target.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, generated: bool = False) -> None:
         self.setting, self.scale = setting, scale_of("flow", SCALES, setting)
+        self.real = None if generated else setting.roles.get("target")
 
     def model(self, sees: Sees = "pixels", *, non_local: bool = False) -> ModelSpec:
         """The small sibling of S3D-G, perhaps with the non-local block before 5b."""
@@ -84,7 +87,7 @@ class Runs:
 
         Of a real target all clips, and the flow that is computed of them.
         """
-        scale, real = self.scale, self.setting.roles.get("target")
+        scale, real = self.scale, self.real
         how = DataSpec(
             real or f"generated/{TASKS[share]}",
             train=0 if real else clips,

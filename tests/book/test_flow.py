@@ -212,10 +212,13 @@ def test_every_profile_has_all_studies(profile):
 def test_a_real_target_has_the_classes_and_clips_that_it_has():
     given = {"roles": {"target": "jhmdb21"}, "headline": (0,), "claimed": (0,), "others": (0,)}
     made = studies(SimpleNamespace(**vars(Setting("smoke")), **given))
-    assert {study.artifact for study in made} == {f"d3d/{name}" for name in ARTIFACTS}
-    data = {spec.data for study in made for spec in study.specs()}
+    real = [study for study in made if "regime" not in study.artifact]
+    assert {study.artifact for study in real} == {f"d3d/{name}" for name in ARTIFACTS}
+    data = {spec.data for study in real for spec in study.specs()}
     assert {one.name for one in data} == {"jhmdb21"}
     assert {one.known for one in data} == {("flow",)}
+    mapped = {spec.data.name for study in made if study not in real for spec in study.specs()}
+    assert mapped == {f"generated/{task}" for task in TASKS.values()}
 
 
 # Classes
@@ -257,6 +260,18 @@ def test_kinds_of_classes_by_hand():
     assert classes.kinds(unknown) == {}
     with pytest.raises(UserError, match="not known"):
         classes.of_kind(unknown, "motion")
+
+
+# Pictures of flow
+
+
+def test_colours_are_on_the_scale_of_the_first_flow():
+    known = torch.zeros(1, 2, 4, 4)
+    known[0, 0, 1, 1] = 2.0
+    shown = figures.colours({"known": known, "half": known / 2, "long": 5 * known})
+    np.testing.assert_array_equal(shown["long"], shown["known"])
+    assert shown["half"][0, 1, 1].min() > shown["known"][0, 1, 1].min()
+    assert shown["known"][0, 0, 0].min() > 240, "no motion is white"
 
 
 # The decoder
