@@ -95,8 +95,8 @@ def teachers(value: Any, records: Records) -> Reading:
     }
     return Reading(
         f"{gains(over, 'S3D-G')} A teacher of flow less one of pixels: {difference(compared)}.",
-        "Both teachers learnt from more clips than the student. What a teacher of pixels passes on "
-        "is these clips alone; what one of flow passes on is also another look at them.",
+        "Of teachers that learnt from more clips than their student, one of pixels passes on these "
+        "clips alone; one of flow passes on another look at them as well.",
         power(compared),
     )
 
