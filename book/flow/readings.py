@@ -19,7 +19,7 @@ def probes(value: Any, records: Records) -> Reading:
     compared = {"": (records["D3D", "frozen"], records["S3D-G", "frozen"])}
     return Reading(
         f"Of the error of no motion at all the decoders remove {span(levels, '%')}. D3D less "
-        f"S3D-G, both frozen: {difference(compared)} of that error.",
+        f"S3D-G, both frozen, of that error: {difference(compared)}.",
         "Layer 3A lies behind the first layers only, and a decoder with convolutions of its own "
         "can compute motion from whatever frames it is given. So a low error says that the motion "
         "is still there, not that the network uses it.",
