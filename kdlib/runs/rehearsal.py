@@ -229,10 +229,10 @@ def _check_data(spec: RunSpec) -> None:
         raise UserError(f"recipe.mixup: no mixup, cutmix or label_smoothing for {data.asked}")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
-    if "flow" in data.known:
-        _check_flow(data)
     if not data.generated:
         _check_known(data, described.media)
+    if "flow" in data.known:
+        _check_flow(data)
     if "posterior" in data.known and own != "classification":
         raise UserError(f"data.known: {data.name} knows no posterior; leave it out")
     for name in tasks.load(data.asked).KNOWN:
