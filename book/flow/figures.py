@@ -35,7 +35,8 @@ DECODED = {
 def flow_pictures(records: Records, setting: Setting) -> Figure:
     """Figure 1: a column a test clip of the first seed, at its middle pair of frames.
 
-    Flow is a colour, its direction the hue and its length the strength, on one scale a clip.
+    Flow is a colour, its direction the hue and its length the strength, on one scale a clip: full
+    strength is the longest known flow, or longer.
     """
     probes = {name: records[label][0] for name, label in DECODED.items()}
     first = probes["S3D-G"]
@@ -81,8 +82,14 @@ def coarse(flow: Tensor, probe: RunRecord) -> Tensor:
 
 
 def colours(flows: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Flows (N, 2, H, W) by name as images uint8 (N, H, W, 3), each clip on one scale."""
+    """Flows (N, 2, H, W) by name as images uint8 (N, H, W, 3), each clip on one scale.
+
+    Full strength is the first one's longest flow; what is longer in another looks as long.
+    """
     together = torch.stack(list(flows.values()), 1).float()
+    lengths = together.norm(dim=2, keepdim=True)
+    longest = lengths[:, :1].amax((2, 3, 4), keepdim=True).clamp(min=1e-6)
+    together = together * (longest / lengths.clamp(min=1e-6)).clamp(max=1)
     images = np.stack([flow_to_image(clip).permute(0, 2, 3, 1).numpy() for clip in together], 1)
     return dict(zip(flows, images, strict=True))
 
@@ -109,6 +116,8 @@ def change_bars(records: Records) -> Figure:
     figure = _bars(values, ours[0], "D3D less S3D-G, points")
     improved, degraded, same = classes.counts(values.mean(axis=1))
     figure.axes[0].axvline(0, color="0.4", linewidth=0.8)
+    left, right = figure.axes[0].get_xlim()
+    figure.axes[0].set_xlim(max(left, -100), min(right, 100))
     figure.axes[0].set_title(
         f"{improved} of {len(values)} classes improve, {degraded} degrade, {same} stay", fontsize=10
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from book.flow import classes
 from book.flow.measured import GAINS, PIXELS
+from book.flow.runs import WEIGHTS
 from book.flow.tables import counted
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Reading, difference, gains, level, power, span
@@ -18,7 +19,7 @@ def probes(value: Any, records: Records) -> Reading:
     compared = {"": (records["D3D", "frozen"], records["S3D-G", "frozen"])}
     return Reading(
         f"Of the error of no motion at all the decoders remove {span(levels, '%')}. D3D less "
-        f"S3D-G, both frozen: {difference(compared)} of that error.",
+        f"S3D-G, both frozen, of that error: {difference(compared)}.",
         "Layer 3A lies behind the first layers only, and a decoder with convolutions of its own "
         "can compute motion from whatever frames it is given. So a low error says that the motion "
         "is still there, not that the network uses it.",
@@ -94,8 +95,8 @@ def teachers(value: Any, records: Records) -> Reading:
     }
     return Reading(
         f"{gains(over, 'S3D-G')} A teacher of flow less one of pixels: {difference(compared)}.",
-        "Both teachers learnt from more clips than the student. What a teacher of pixels passes on "
-        "is these clips alone; what one of flow passes on is also another look at them.",
+        "Of teachers that learnt from more clips than their student, one of pixels passes on these "
+        "clips alone; one of flow passes on another look at them as well.",
         power(compared),
     )
 
@@ -154,8 +155,9 @@ READINGS = {
     "d3d/audit": audit,
     "d3d/search": partial(
         search_reading,
-        training="D3D, weight 0.1",
-        why="The weight says how much of the teacher's ignorance is passed on with its knowledge.",
+        training=f"D3D, weight {WEIGHTS['logits']:g}",
+        why="With crisp labels a teacher says little of its student's clips that the labels do "
+        "not. The weight says how much of its ignorance is passed on with its knowledge.",
     ),
 }
 REGIMES = partial(

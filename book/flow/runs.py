@@ -11,7 +11,8 @@ from kdlib.training.recipe import Recipe
 # By the share of its classes, in per cent, that motion alone tells apart, the generator's task.
 TASKS = {0: "detail12", 50: "mix12", 100: "motion12"}
 HALF = 50
-WEIGHTS = {"logits": 0.1, "features": 50.0}  # of the distillation
+WEIGHTS = {"logits": 1.0, "features": 50.0}  # of the distillation
+LABEL_NOISE = 0.2  # share of the generated training clips whose label is drawn at random
 RATE = 4e-3  # of learning
 
 
@@ -19,13 +20,15 @@ RATE = 4e-3  # of learning
 class Scale:
     """The size of a profile.
 
-    clips: training clips of students and probes. teacher: of teachers, the students' among them.
+    clips: training clips of students. teacher: of teachers, the students' among them. probe: of
+    decoders. epochs: of a student of `clips` clips; others take as many steps.
     network: options of the small sibling of S3D-G. decoder: channels of the probe.
-    regimes: training clips of the map, the last as many as `clips`.
+    regimes: training clips of the map, `clips` among them.
     """
 
     clips: int
     teacher: int
+    probe: int
     test: int
     epochs: int
     teacher_epochs: int
@@ -41,22 +44,23 @@ class Scale:
 
 _SMALL: dict[str, Option] = {"blocks": 1, "strides": "small", "norm_momentum": 0.1}
 SCALES = {
-    "smoke": Scale(24, 32, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), batch=8),
-    "laptop": Scale(384, 1536, 600, 12, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384)),
+    "smoke": Scale(24, 32, 24, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), batch=8),
+    "laptop": Scale(192, 1536, 384, 600, 24, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384)),
     "gpu": Scale(
-        4_000,
+        2_000,
         16_000,
+        4_000,
         6_000,
-        30,
-        15,
-        30,
+        24,
+        6,
+        12,
         {**_SMALL, "width": 32, "blocks": 2},
         64,
         (500, 1_000, 2_000, 4_000),
         frames=8,
         size=48,
-        batch=32,
-        teacher_batch=64,
+        batch=64,
+        teacher_batch=128,
     ),
 }
 
@@ -66,10 +70,13 @@ class Runs:
 
     Methods ask for the seed, and for what differs from the usual: share, the key of the task in
     `TASKS`, and clips, how many are trained on.
+
+    generated: whether clips are generated even where a real set stands for the target.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, generated: bool = False) -> None:
         self.setting, self.scale = setting, scale_of("flow", SCALES, setting)
+        self.real = None if generated else setting.roles.get("target")
 
     def model(self, sees: Sees = "pixels", *, non_local: bool = False) -> ModelSpec:
         """The small sibling of S3D-G, perhaps with the non-local block before 5b."""
@@ -80,7 +87,7 @@ class Runs:
 
         Of a real target all clips, and the flow that is computed of them.
         """
-        scale, real = self.scale, self.setting.roles.get("target")
+        scale, real = self.scale, self.real
         how = DataSpec(
             real or f"generated/{TASKS[share]}",
             train=0 if real else clips,
@@ -89,16 +96,17 @@ class Runs:
             sampling="dense",
             known=("flow",),
         )
-        return how if real else replace(how, seed=seed, test=scale.test)
+        return how if real else replace(how, seed=seed, test=scale.test, label_noise=LABEL_NOISE)
 
     def network(
         self, seed: int, *, clips: int = 0, share: int = HALF, non_local: bool = False
     ) -> RunSpec:
-        """S3D-G of pixels, on labels alone."""
+        """S3D-G of pixels, on labels alone; as many steps whatever the clips."""
         scale = self.scale
-        data = self.data(seed, clips or scale.clips, share)
-        recipe = self._recipe(scale.epochs, scale.batch)
-        return RunSpec(data, self.model(non_local=non_local), recipe, seed=seed)
+        clips = clips or scale.clips
+        recipe = self._recipe(scale.epochs * scale.clips // clips, scale.batch)
+        model = self.model(non_local=non_local)
+        return RunSpec(self.data(seed, clips, share), model, recipe, seed=seed)
 
     def teacher(self, seed: int, sees: Sees = "flow", share: int = HALF) -> RunSpec:
         """A network on labels alone, of as many clips as teachers have."""
@@ -131,7 +139,7 @@ class Runs:
         scale = self.scale
         recipe = self._recipe(scale.probe_epochs, scale.batch)
         return RunSpec(
-            replace(self.data(seed, scale.clips), task="flow"),
+            replace(self.data(seed, scale.probe), task="flow"),
             of.model if of else self.model(),
             recipe if tuned else replace(recipe, freeze=("backbone", "head")),
             MethodSpec("flow_probe", options={"width": scale.decoder}),

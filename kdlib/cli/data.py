@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdlib.data import obtain, real, splits
+from kdlib.data import flow_cache, obtain, real, splits
 from kdlib.data.cache import How, damaged, entry_count, frame_cache
 from kdlib.data.generated import store
 from kdlib.data.manifest import Manifest, generated_names, load, names
@@ -200,10 +200,12 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
             "MB": round(_bytes(folder) / 1e6, 1),
             "files": "–",
             "left out": "–",
+            "with flow": "–",
         }
         if name.startswith("frames/"):
             files, left_out = entry_count(folder)
             row |= {"files": str(files), "left out": str(left_out)}
+            row["with flow"] = str(flow_cache.entry_count(folder))
         if words and (check := _CHECKS.get(name.split("/")[0])):
             found = check(folder)
             row["damaged"] = str(len(found))
@@ -221,9 +223,14 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
     return status
 
 
+def _frames_damaged(folder: Path) -> list[str]:
+    """What is damaged of a frame cache and of the flow in it."""
+    return damaged(folder) or flow_cache.damaged(folder)
+
+
 # By the folder below the cache: how one of its folders is checked, giving what is damaged in it.
 _CHECKS: Mapping[str, Callable[[Path], list[str]]] = {
-    "frames": damaged,
+    "frames": _frames_damaged,
     "generated": store.damaged,
 }
 

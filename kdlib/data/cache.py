@@ -231,9 +231,7 @@ def damaged(folder: Path) -> list[str]:
         shape = How(stored["height"], stored["width"], stored["at_most"]).shape
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         return ["how.json"]
-    entries, unreadable = journal.read(folder)
-    frames, _ = journal.mapped(folder / "frames.bin", shape)
-    return journal.damaged(frames, entries, os.cpu_count() or 1) + [""] * unreadable
+    return journal.all_damaged(folder, shape)
 
 
 def entry_count(folder: Path) -> tuple[int, int]:

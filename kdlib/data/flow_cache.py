@@ -8,6 +8,7 @@ A video's key is the SHA-256 of its frames and the row where they begin. What is
 interrupted is computed again. Rows of videos that nobody asked for are holes.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,8 +36,7 @@ def with_flow(folder: Path, parts: Mapping[str, Videos]) -> dict[str, Videos]:
     if not parts:
         return {}
     frames = next(iter(parts.values())).frames
-    height, width = frames.shape[1:3]
-    flows, row = folder / f"tvl1-{VERSION}", (2, height, 2 * width)
+    flows, row = _place(folder), _row(*frames.shape[1:3])
     wanted = _wanted(folder, parts)
     with disk_errors(folder):
         found = journal.find(flows, row, wanted, 1)
@@ -46,6 +46,29 @@ def with_flow(folder: Path, parts: Mapping[str, Videos]) -> dict[str, Videos]:
                 found = _completed(flows, row, frames, wanted)
     flow = found.frames.view(np.float16)
     return {name: replace(videos, flow=flow) for name, videos in parts.items()}
+
+
+def damaged(folder: Path) -> list[str]:
+    """The keys of the videos whose flow is not that which was written below a frame cache."""
+    flows = _place(folder)
+    if not flows.is_dir():
+        return []
+    stored = json.loads((folder / "how.json").read_bytes())
+    return journal.all_damaged(flows, _row(stored["height"], stored["width"]))
+
+
+def entry_count(folder: Path) -> int:
+    """Of how many videos of a frame cache the flow is kept."""
+    return len(journal.read(_place(folder))[0])
+
+
+def _place(folder: Path) -> Path:
+    return folder / f"tvl1-{VERSION}"
+
+
+def _row(height: int, width: int) -> tuple[int, int, int]:
+    """The bytes of a frame's flow, as the journal reads them."""
+    return (2, height, 2 * width)
 
 
 def _wanted(folder: Path, parts: Mapping[str, Videos]) -> dict[str, Entry]:

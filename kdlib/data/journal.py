@@ -80,6 +80,16 @@ def damaged(frames: np.ndarray, entries: Mapping[str, Entry], jobs: int) -> list
         return [key for share in pool.map(wrong, shares) for key in share]
 
 
+def all_damaged(folder: Path, shape: tuple[int, int, int]) -> list[str]:
+    """The keys of all entries of a folder that are not as they were written; shape: of a frame.
+
+    A line of the journal that cannot be read counts as one of no name.
+    """
+    entries, unreadable = read(folder)
+    frames, _ = mapped(folder / "frames.bin", shape)
+    return damaged(frames, entries, os.cpu_count() or 1) + [""] * unreadable
+
+
 def mapped(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple]:
     """All whole frames of a file as a memory map, and what tells these bytes from others."""
     try:

@@ -230,12 +230,12 @@ def _check_data(spec: RunSpec) -> None:
         raise UserError(f"recipe.mixup: no mixup, cutmix or label_smoothing for {data.asked}")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
-    if "flow" in data.known and data.frames < 2:
-        raise UserError("data.frames: flow is between frames; take two or more")
     if not data.generated:
         _check_known(data, described.media)
     elif data.domain not in PALETTES:
         raise unknown("data.domain", data.domain, PALETTES)
+    if "flow" in data.known:
+        _check_flow(data)
     if "posterior" in data.known and own != "classification":
         raise UserError(f"data.known: {data.name} knows no posterior; leave it out")
     for name in tasks.load(data.asked).KNOWN:
@@ -244,15 +244,22 @@ def _check_data(spec: RunSpec) -> None:
 
 
 def _check_known(data: DataSpec, media: str) -> None:
-    """Of a real set: flow between neighbouring frames of its videos can be computed, no more."""
+    """Of a real set: flow of its videos can be computed, no more."""
     for name in data.known:
         if name != "flow" or media != "videos":
             raise UserError(f"data.known: {data.name} knows no {name}; leave it out")
-        if data.sampling != "dense" or data.stride != 1:
-            raise UserError(
-                "data.sampling: flow is known between neighbouring frames; "
-                'take "dense" ones at stride 1'
-            )
+
+
+def _check_flow(data: DataSpec) -> None:
+    if data.frames < 2:
+        raise UserError("data.frames: flow is between frames; take two or more")
+    dense = data.sampling == "dense"
+    whole = data.generated and data.length <= data.frames  # every frame is taken, "segments" or not
+    if data.stride > 1 if dense else not whole:
+        raise UserError(
+            'data.sampling: flow is known between neighbouring frames; take "dense" ones at '
+            "stride 1"
+        )
 
 
 def _check_start(spec: RunSpec) -> None:

@@ -50,7 +50,7 @@ def test_verify_prepare_and_the_cache(kdlib, tmp_path):
     assert "preparing" not in text
 
     status, text = kdlib("cache")
-    assert re.search(r"frames/mine/16x16-\w+ +\| +[0-9.]+ \| +16 \| +0 \|", text)
+    assert re.search(r"frames/mine/16x16-\w+ +\| +[0-9.]+ \| +16 \| +0 \| +0 \|", text)
     assert kdlib("cache", "check")[0] == 0
     (binary,) = (tmp_path / "store/cache/frames/mine").glob("16x16-*/frames.bin")
     content = bytearray(binary.read_bytes())

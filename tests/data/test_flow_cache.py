@@ -119,6 +119,21 @@ def test_what_is_damaged_is_computed_again_and_nothing_else(parts, computed, cap
     assert sorted(computed[4:]) == [5, 6], "whose lines are lost"
 
 
+def test_damaged_flow_is_named(parts):
+    folder, videos = parts
+    assert module.damaged(folder) == []
+    assert module.entry_count(folder) == 0
+    with_flow(folder, videos)
+    assert module.damaged(folder) == []
+    assert module.entry_count(folder) == 3
+    (binary,) = folder.glob("tvl1-*/frames.bin")
+    content = bytearray(binary.read_bytes())
+    content[5] ^= 1
+    binary.write_bytes(content)
+    (key,) = module.damaged(folder)
+    assert key.endswith("@0")
+
+
 def test_another_version_has_a_folder_of_its_own(parts, computed, monkeypatch):
     with_flow(*parts)
     monkeypatch.setattr(module, "VERSION", 99)

@@ -82,6 +82,11 @@ ACTORS = DataSpec("generated/actors", train=8, test=8, frames=2, size=16)
         (lambda s: with_data(s, name="jhmdb21", known=("boxes",)), "jhmdb21 knows no boxes"),
         (lambda s: with_data(s, name="jhmdb21", known=("flow",)), "data.sampling: flow is known"),
         (lambda s: with_data(s, known=("flow",), frames=1), "data.frames: flow is between frames"),
+        (
+            lambda s: with_data(s, known=("flow",), sampling="dense", stride=2),
+            "data.sampling: flow is known",
+        ),
+        (lambda s: with_data(s, known=("flow",), length=64), "data.sampling: flow is known"),
         (lambda s: replace(s, data=replace(ACTORS, known=("boxes", "posterior"))),
          "generated/actors knows no posterior"),
         (lambda s: replace(s, method=MethodSpec("oracle")), 'the oracle needs the "posterior"'),

@@ -1,8 +1,4 @@
-"""The studies of the flow chapter: its artifacts, and the runs that each is made of.
-
-Named `study.py`, with `index.md` beside it, this folder is a chapter: once its settings were chosen
-on clips that no row is from.
-"""
+"""The studies of the flow chapter: its artifacts, and the runs that each is made of."""
 
 from dataclasses import replace
 from functools import partial
@@ -24,9 +20,9 @@ AXES = {"down": "% of classes by motion alone", "across": "training clips"}
 def studies(setting: Setting) -> list[Study]:
     """All artifacts of the chapter with their runs at this setting."""
     made = Runs(setting)
-    found = [*_flow(made), *_classes(made), *_compared(made), *_printed()]
-    if not setting.roles.get("target"):  # a real set has the classes and clips that it has
-        found += _map(made)
+    # A real set has the classes and clips that it has: the map is of generated ones.
+    generated = Runs(setting, generated=True)
+    found = [*_flow(made), *_classes(made), *_compared(made), *_printed(), *_map(generated)]
     return [replace(study, read=READINGS.get(study.artifact)) for study in found]
 
 
