@@ -206,7 +206,14 @@ def _batch(data: DataSpec, size: int) -> Batch:
         torch.zeros(size, dtype=torch.int64),
         tuple(torch.zeros_like(clips) for _ in range(others)),
         {name: torch.zeros(size, *shapes[name]) for name in data.known},
+        fixed=_may_be_fixed(data),
     )
+
+
+def _may_be_fixed(data: DataSpec) -> bool:
+    """Whether training clips may be the same at every epoch: of a real set's lengths is unknown."""
+    drawn = data.crop != "none" or manifest.load(data.name).mirror
+    return not drawn and data.length in (0, data.span)
 
 
 def _labels(data: DataSpec, size: int) -> Tensor:
