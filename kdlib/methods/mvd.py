@@ -50,6 +50,8 @@ class MaskedVideoDistillation(Masked):
             raise UserError(
                 f"method.teachers: an image teacher, a video teacher, or one of each; got {kinds}"
             )
+        if transformer("student", student).image and "video" in outputs:
+            raise UserError("method.teachers: an image teacher alone, as the student is of images")
         super().__init__(student, teachers, outputs=outputs, **options)
         self._kept: dict[str, Tensor] = {}  # (videos, sequences a video, N, D)
         if self.places != "masked":

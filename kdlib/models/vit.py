@@ -282,9 +282,9 @@ def build(
     positions: see `positions_of`; "index" is VideoMAE's, the video teacher's.
     class_token: MAE's released weights have one.
     dropout: before the head's linear layer. drop_path: of the last block, see `blocks_of`.
-    head_norm: of the pooled map. Most of it is alike in all clips, and LayerNorm keeps that: the few
-        steps of a micro network then hardly tell them apart. "batch" is BatchNorm without weights,
-        as before MAE's linear probes (He et al. 2022, A.1).
+    head_norm: of the pooled map. Most of it is alike in all clips, and LayerNorm keeps that: a
+        micro network hardly tells them apart in its few steps. "batch" is BatchNorm without
+        weights, as before MAE's linear probes (He et al. 2022, A.1).
 
     A video network takes over an image network's weights, its patches repeated in time.
     """

@@ -234,6 +234,8 @@ def _check_data(spec: RunSpec) -> None:
     own = described.task.replace("-", "_")
     if mixes(spec.recipe) and data.asked != "classification":
         raise UserError(f"recipe.mixup: no mixup, cutmix or label_smoothing for {data.asked}")
+    if spec.recipe.rand_augment and (data.known or data.others):
+        raise UserError("recipe.rand_augment: 0 here, as what else is known would not change along")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
     if "flow" in data.known and data.frames < 2:

@@ -10,6 +10,8 @@ from kdlib.clips.batches import Batch
 from kdlib.clips.pixels import to_float
 from kdlib.errors import UserError
 from kdlib.methods.supervised import Supervised
+from kdlib.runs.rehearsal import rehearse
+from kdlib.runs.spec import DataSpec, ModelSpec, RunSpec
 from kdlib.training.loop import fit
 from kdlib.training.rand_augment import rand_augmented
 from kdlib.training.recipe import Recipe
@@ -68,6 +70,14 @@ def test_equal_seeds_draw_alike(batch):
 def test_what_would_have_to_move_along_is_refused(batch, fields):
     with pytest.raises(UserError, match=r"recipe\.rand_augment: 0 here"):
         rand_augmented(replace(batch, **fields), recipe(9))
+
+
+def test_boxes_are_refused_before_anything_trains():
+    data = DataSpec("generated/actors", train=8, test=8, frames=4, known=("boxes",))
+    spec = RunSpec(data, ModelSpec("tsn", {"width": 4}), recipe(9))
+    with pytest.raises(UserError, match=r"recipe\.rand_augment: 0 here"):
+        rehearse(spec)
+    rehearse(replace(spec, recipe=recipe(0)))
 
 
 def test_the_loop_augments_what_it_trains_on_as_often_as_told(source, tiny):
