@@ -10,7 +10,7 @@ from kdlib.training.recipe import Recipe
 
 # By role, the data set of the paper that it stands for, and the generated one that stands in.
 PRINTED = {"target": "SSv2", "target2": "K400"}
-ROLES_OF = {"target": "generated/motion12", "target2": "generated/detail12"}
+ROLES_OF = {"target": "generated/motion12", "target2": "generated/texmot12"}
 TASKS = {"target": "motion", "target2": "texture"}  # what tells their classes apart
 POOL = "generated/mix12"  # the videos of the pre-training
 PICTURES = "generated/image"
