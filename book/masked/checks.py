@@ -102,6 +102,7 @@ boxes_matter = Check(_boxes_matter, (ACTORS,))
 
 # Table 10
 
+pretraining_detects_better = better(DETECTION, ("VideoMAE", "×"), (SCRATCH, "×"))
 mvd_detects_better = better(DETECTION, ("MVD", "×"), ("VideoMAE", "×"))
 mvd_detects_better_after_labels = better(DETECTION, ("MVD", "✓"), ("VideoMAE", "✓"))
 
