@@ -92,6 +92,11 @@ def between_frames(record: RunRecord, setting: Setting, *, trained: bool = True)
     return mean_between_frames(torch.from_numpy(similarities(network, setting))).numpy()
 
 
+def learnt_between_frames(record: RunRecord, setting: Setting) -> np.ndarray:
+    """What training added to the mean cosine of two different times, by scene: (S,)."""
+    return between_frames(record, setting) - between_frames(record, setting, trained=False)
+
+
 def shuffled(record: RunRecord, setting: Setting, seed: int = 0) -> float:
     """Frame mAP in per cent of a detector that is given the boxes of others.
 

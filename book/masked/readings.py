@@ -3,6 +3,10 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
 from book.masked.runs import GAINS, PIXELS, SCRATCH, TASKS
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, difference, gains, level, power, span
@@ -72,7 +76,7 @@ def starts(value: Any, records: Records) -> Reading:
             for label, group in records.items()
             if label[0] == role and label[1] != SCRATCH  # type: ignore[index]
         }
-        said.append(f"On {task}: {gains(each, 'from scratch')}")
+        said.append(f"{task.capitalize()}. {gains(each, 'random weights')}")
         pairs |= {f"{task}, {name}": pair for name, pair in each.items()}
     return Reading(
         " ".join(said),
@@ -93,7 +97,7 @@ def times(value: Any, records: Records) -> Reading:
                 for label, group in records.items()
                 if label[:2] == (role, name)  # type: ignore[index]
             }
-            said.append(f"{task}, {name}: {span(levels, '%')}")
+            said.append(f"{task.capitalize()}, {name}: {span(levels, '%')}")
     return Reading(
         f"{'. '.join(said)}.",
         "On large networks two teachers are most of a step of MVD; on small ones its two decoders "
@@ -125,7 +129,7 @@ def actors(value: Any, records: Records) -> Reading:
         if group is not scratch
     }
     return Reading(
-        gains(pairs, "from scratch"),
+        gains(pairs, "random weights"),
         "With shuffled boxes what is left is guessing by what the whole clip shows.",
         power(pairs),
     )
@@ -134,16 +138,26 @@ def actors(value: Any, records: Records) -> Reading:
 def similarities(value: Any, records: Records) -> Reading:
     """Figures 5 and 6 and their numbers."""
     names = ", ".join(label[0] for label in records)  # type: ignore[index]
-    found = f"Cosines of {names}."
-    if hasattr(value, "columns"):
-        cosines = value.set_index("network")["mean cosine"].to_dict()
-        found = f"Mean cosine of two different times: {span(cosines, 'on average')}."
+    cosines = _cosines(value)
+    said = "; ".join(f"{name} {cosine:.3f}" for name, cosine in cosines.items()) or names
     return Reading(
-        found,
+        f"Mean cosine of two different times: {said}.",
         "Features have a large common part: fixed positions, which stay where they are, and the "
         "background. A cosine near 1 says how large that part is, not that motion is not seen.",
         "Several pre-trainings of each kind: scenes say how clips differ, not how networks do.",
     )
+
+
+def _cosines(value: Any) -> dict[str, float]:
+    """By network the mean cosine of different times, as a table or the maps of a figure show it."""
+    if isinstance(value, pd.DataFrame):
+        return value.set_index("network")["mean cosine"].to_dict()
+    if not isinstance(value, Figure):
+        return {}
+    maps = {plot.get_title(): plot.images[0].get_array() for plot in value.axes if plot.images}
+    return {
+        name: float(shown[~np.eye(len(shown), dtype=bool)].mean()) for name, shown in maps.items()
+    }
 
 
 def settings(value: Any, records: Records) -> Reading:
@@ -194,8 +208,9 @@ READINGS = {
     "mvd/search": partial(
         search_reading,
         training="MVD",
-        why="Pre-training is worth most where labels are few. Too few masked places make its "
-        "question easy, too many leave nothing to answer it from.",
+        why="A pre-training of a few hundred steps has learnt where things stand before what they "
+        "are, and a fine-tuning that is as short has to undo it. LayerNorm in the head keeps what "
+        "all clips share.",
     ),
 }
 _REGIMES = partial(

@@ -14,7 +14,7 @@ from kdlib.study.chapter import Records
 from kdlib.training.recipe import Recipe
 
 SIZES = ("S", "B", "L", "H")
-Value = float | str | None
+Value = float | str | tuple[int, float] | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class PreTraining:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A column of Table 16 for one size of network; its fields are the rows."""
+    """A column of Table 16 for one size of network; its fields are the rows.
+
+    randaugment: magnitude in tenths, and its standard deviation.
+    """
 
     base_rate: float | None
     epochs: int | None
@@ -58,7 +61,7 @@ class FineTuning:
     warmup_epochs: int = 5
     repeated_augmentation: int = 2
     flip: str = "yes"
-    randaugment: str = "(9, 0.5)"
+    randaugment: tuple[int, float] = (9, 0.5)
     label_smoothing: float = 0.1
     mixup: float = 0.8
     cutmix: float = 1.0
@@ -68,9 +71,9 @@ class FineTuning:
 
     @property
     def recipe(self) -> Recipe:
-        """As kdlib's loop is told. Rows that the loop does not know: clips are drawn by the data
-        spec, which has no RandAugment and no repeated augmentation; drop path and dropout are
-        options of the network. ValueError where rate or epochs are unknown."""
+        """As kdlib's loop is told, but for drop path and dropout, which are options of the network;
+        the spread of RandAugment's magnitude is not known to it. ValueError where rate or epochs
+        are unknown."""
         if self.base_rate is None or self.epochs is None:
             raise ValueError("the appendix has no rate or no epochs for this network")
         return Recipe(
@@ -80,6 +83,8 @@ class FineTuning:
             weight_decay=self.weight_decay,
             beta2=self.beta2,
             warmup_epochs=self.warmup_epochs,
+            rand_augment=self.randaugment[0],
+            repeats=self.repeated_augmentation,
             label_smoothing=self.label_smoothing,
             mixup=self.mixup,
             cutmix=self.cutmix,
@@ -211,7 +216,7 @@ def said(name: str, by_size: Mapping[str, Value]) -> str:
     return ", ".join(f"{text} ({','.join(found)})" for text, found in sizes.items())
 
 
-def _text(name: str, value: float | str) -> str:
+def _text(name: str, value: Value) -> str:
     if name == "beta2":
         return f"β1, β2=0.9, {value}"
     if name == "base_rate":

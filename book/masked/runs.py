@@ -10,7 +10,7 @@ from kdlib.training.recipe import Recipe
 
 # By role, the data set of the paper that it stands for, and the generated one that stands in.
 PRINTED = {"target": "SSv2", "target2": "K400"}
-ROLES_OF = {"target": "generated/motion12", "target2": "generated/detail12"}
+ROLES_OF = {"target": "generated/motion12", "target2": "generated/texmot12"}
 TASKS = {"target": "motion", "target2": "texture"}  # what tells their classes apart
 POOL = "generated/mix12"  # the videos of the pre-training
 PICTURES = "generated/image"
@@ -64,38 +64,37 @@ SCALES = {
         labelled=24,
         test=24,
         epochs=1,
-        network={"width": 32, "blocks": 2, "heads": 2, "patch": 8},
+        network={"width": 32, "blocks": 2, "heads": 2, "patch": 8, "head_norm": "batch"},
         regimes=(12, 24),
         held_out=48,
         pretrain_batch=8,
         batch=8,
     ),
     "laptop": Scale(
-        videos=800,
-        pictures=800,
-        pixels=(10, 20, 40, 80),
-        labelled=120,
-        test=600,
-        epochs=24,
-        network={"width": 48, "blocks": 3, "heads": 3, "patch": 8},
+        videos=1600,
+        pictures=1600,
+        pixels=(3, 6, 12, 24),
+        labelled=240,
+        test=480,
+        epochs=12,
+        network={"width": 48, "blocks": 2, "heads": 3, "patch": 4, "head_norm": "batch"},
         regimes=(60, 120, 240),
+        size=24,
     ),
     "gpu": Scale(
-        videos=20_000,
-        pictures=20_000,
-        pixels=(25, 50, 100, 200),
-        labelled=1_200,
-        test=6_000,
-        epochs=40,
-        network={"width": 192, "blocks": 6, "heads": 6, "patch": 8},
-        regimes=(300, 600, 1_200, 2_400),
+        videos=8_000,
+        pictures=8_000,
+        pixels=(10, 20, 40, 80),
+        labelled=600,
+        test=2_400,
+        epochs=20,
+        network={"width": 96, "blocks": 4, "heads": 6, "patch": 4, "head_norm": "batch"},
+        regimes=(75, 150, 300, 600),
         mask_ratio=(0.9, 0.75),
-        frames=16,
-        size=64,
         decoder=2,
         held_out=480,
-        pretrain_batch=128,
-        batch=32,
+        pretrain_batch=256,
+        batch=64,
     ),
 }
 

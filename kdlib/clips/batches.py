@@ -1,7 +1,7 @@
 """Batches of clips on the device: videos, frames and geometry, all drawn from a seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.known import known_of
 from kdlib.clips.others import Others, fixed_clips, training_clips
-from kdlib.clips.sampling import Sampling
+from kdlib.clips.sampling import Sampling, frames_at
 from kdlib.clips.view import View, centre_view, draw_view
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
@@ -26,6 +26,7 @@ class Batch:
     videos, each (B, 3, T, H, W), as `Others` says. known: by name, "flow" (B, T - 1, 2, H, W) in
     pixels a frame, "boxes" (B, A, 4) of the middle frame, x1 y1 x2 y2 in pixels, all 0 for no
     actor, or "posterior" float32 (B, K), the true probability of each label of a training clip.
+    fixed: whether they are training clips that are the same at every epoch.
     """
 
     clips: Tensor
@@ -33,6 +34,7 @@ class Batch:
     indices: Tensor
     others: tuple[Tensor, ...] = ()
     known: Mapping[str, Tensor] = field(default_factory=dict)
+    fixed: bool = False
 
     @property
     def required_labels(self) -> Tensor:
@@ -57,6 +59,17 @@ class ClipSource:
     known: tuple[str, ...] = ()
     labels: bool = True
 
+    @property
+    def fixed(self) -> bool:
+        """Whether nothing of a training clip is drawn, neither frames nor geometry."""
+        lengths = self.videos.lengths
+        shape = (len(lengths), self.sampling.frames if self.sampling.kind == "segments" else 1)
+        first, last = (
+            frames_at(lengths, self.sampling, np.full(shape, place)) for place in (0.0, 1 - 1e-6)
+        )
+        drawn = self.augmentation.mirror or self.augmentation.crop != "none"
+        return not drawn and np.array_equal(first, last)
+
 
 class OtherSource(Protocol):
     """A source that reads the clips of given videos itself (`kdlib.clips.datasets`)."""
@@ -77,23 +90,26 @@ def training_batches(
     epoch: int,
     device: torch.device,
     indices: np.ndarray | None = None,
+    repeats: int = 1,
 ) -> Iterator[Batch]:
     """The epoch's batches in an order, frames and geometry that (seed, epoch) alone determine.
 
     indices: the videos to use, all by default. The last, smaller batch is left out unless it is the
-    only one: batch norm on a few clips is noise.
+    only one: batch norm on a few clips is noise. repeats: clips of each video of a batch, each with
+    frames and a geometry of its own (repeated augmentation, Hoffer et al. 2020).
     """
     chosen = np.arange(len(source.videos)) if indices is None else indices
     draw = np.random.default_rng([seed, epoch])
     order = draw.permutation(chosen)
     places = range(0, batches_per_epoch(len(order), batch_size) * batch_size, batch_size)
+    parts = [np.repeat(order[place : place + batch_size], repeats) for place in places]
     if not isinstance(source, ClipSource):
-        yield from source.batches([order[place : place + batch_size] for place in places], device)
+        yield from source.batches(parts, device)
         return
     geometry = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
     height, width = source.videos.frames.shape[1:3]
-    for start in places:
-        index = order[start : start + batch_size]
+    fixed = source.fixed
+    for index in parts:
         lengths = source.videos.lengths[index]
         frames = training_clips(lengths, source.sampling, source.others, draw)
         own = len(frames) if source.others and source.others.own_view else 1
@@ -101,7 +117,7 @@ def training_batches(
             draw_view(source.augmentation, len(index), height, width, source.size, geometry)
             for _ in range(own)
         ]
-        yield _batch(source, index, frames, views, device)
+        yield replace(_batch(source, index, frames, views, device), fixed=fixed)
 
 
 def batches_per_epoch(videos: int, batch_size: int) -> int:

@@ -54,6 +54,10 @@ class Masked(Method):
         """What there is to predict at all places of clips, (B, N, D) each, by name."""
         raise NotImplementedError
 
+    def targets_of(self, batch: Batch, clips: Tensor) -> dict[str, Tensor]:
+        """The targets of a batch; clips are its `sequences`."""
+        return self.targets(clips)
+
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of predictions (B, M, D), a scalar."""
         raise NotImplementedError
@@ -70,7 +74,7 @@ class Masked(Method):
         """The weighted sum of the losses of one drawn mask a clip."""
         clips = self.sequences(batch.clips)
         made, places = self.predicted(clips)
-        targets = self.targets(clips)
+        targets = self.targets_of(batch, clips)
         losses = {n: self.distance(made[n], take(targets[n], places)) for n in made}
         loss = torch.stack([self.weight_of(name) * losses[name] for name in losses]).sum()
         return StepOutput(loss, {name: one.detach() for name, one in losses.items()})

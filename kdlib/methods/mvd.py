@@ -1,15 +1,16 @@
 """MVD (Wang et al. 2023): features of an image teacher and of a video teacher, where hidden."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from kdlib.clips.batches import Batch
 from kdlib.clips.pixels import resize
 from kdlib.errors import UserError
 from kdlib.losses.masked import masked_loss
-from kdlib.methods.base import Weight
+from kdlib.methods.base import Epoch, Weight
 from kdlib.methods.masked import Masked, transformer
 
 
@@ -30,11 +31,16 @@ class MaskedVideoDistillation(Masked):
     h x w places (ViT-H / 14 at 196 pixels, as in the paper). A video teacher with longer tubelets
     teaches each of its tokens to all tokens of the student that share its frames; how the paper did
     that (Table 13) is unknown.
+
+    keep_targets: the teachers see each training clip once, before the first epoch, and what they
+        teach is kept: so many numbers as clips x tokens x widths. Refused where a clip is not the
+        same at every epoch.
     """
 
     places: Literal["masked", "visible", "all"] = "masked"
     image_weight: Weight = 1.0
     video_weight: Weight = 1.0
+    keep_targets: bool = False
 
     def __init__(self, student: nn.Module, teachers: Sequence[nn.Module], **options: Any) -> None:
         encoders = [transformer("teacher", teacher) for teacher in teachers]
@@ -44,7 +50,10 @@ class MaskedVideoDistillation(Masked):
             raise UserError(
                 f"method.teachers: an image teacher, a video teacher, or one of each; got {kinds}"
             )
+        if transformer("student", student).image and "video" in outputs:
+            raise UserError("method.teachers: an image teacher alone, as the student is of images")
         super().__init__(student, teachers, outputs=outputs, **options)
+        self._kept: dict[str, Tensor] = {}  # (videos, sequences a video, N, D)
         if self.places != "masked":
             width = self.student.backbone.width
             self.decoders = nn.ModuleDict({n: nn.Linear(width, d) for n, d in outputs.items()})
@@ -52,6 +61,28 @@ class MaskedVideoDistillation(Masked):
     def targets(self, clips: Tensor) -> dict[str, Tensor]:
         """The teachers' features at the student's places."""
         return {_kind(t.backbone): self._taught(t, clips) for t in self.teachers}
+
+    def before_epoch(self, epoch: Epoch) -> None:
+        """Ask the teachers, if they are asked once."""
+        if self.keep_targets and not self._kept:
+            self._kept = _joined(self._by_video(batch) for batch in epoch.batches())
+
+    def _by_video(self, batch: Batch) -> dict[str, Tensor]:
+        found = self.targets(self.sequences(batch.clips))
+        return {name: one.unflatten(0, (len(batch.indices), -1)) for name, one in found.items()}
+
+    def targets_of(self, batch: Batch, clips: Tensor) -> dict[str, Tensor]:
+        """What was kept, or what the teachers say now; validation clips have none that was kept."""
+        if not (self.keep_targets and self.training):
+            return self.targets(clips)
+        if not batch.fixed:
+            raise UserError(
+                "method.keep_targets: false, as clips are not the same at every epoch; or take "
+                'data.crop "none", whole videos, no mirror and no mixing'
+            )
+        if not self._kept:
+            return self.targets(clips)
+        return {name: one[batch.indices].flatten(0, 1) for name, one in self._kept.items()}
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Smooth L1."""
@@ -91,6 +122,12 @@ class MaskedVideoDistillation(Masked):
                 f"and the student at {grid[0]}; give both tubelets of as many frames"
             )
         return maps.repeat_interleave(grid[0] // maps.shape[2], 2).flatten(2).mT
+
+
+def _joined(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors by name, those of all parts one after another."""
+    found = list(parts)
+    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
 
 
 def _kind(encoder: Any) -> str:

@@ -248,11 +248,13 @@ def _inflate(module: Any, state: dict[str, Tensor], prefix: str, *_: object) -> 
 
 
 class NormalisedHead(ClassificationHead):
-    """Average pooling, LayerNorm, dropout and a linear layer: K logits of a map."""
+    """Average pooling, a norm, dropout and a linear layer: K logits of a map."""
 
-    def __init__(self, channels: int, classes: int, dropout: float, fc_std: float) -> None:
+    def __init__(
+        self, channels: int, classes: int, dropout: float, fc_std: float, norm: nn.Module
+    ) -> None:
         super().__init__(channels, classes, dropout, fc_std)
-        self.norm = nn.LayerNorm(channels, EPS)
+        self.norm = norm
 
     def of_pooled(self, pooled: Tensor) -> Tensor:
         """Logits (B, K) of a pooled map (B, C)."""
@@ -276,6 +278,7 @@ def build(
     class_token: bool = False,
     dropout: Probability = 0.0,
     drop_path: Probability = 0.0,
+    head_norm: Literal["layer", "batch"] = "layer",
 ) -> VideoModel:
     """A transformer on tubelets of 2 x 16 x 16 pixels; its map is (B, C, T / 2, H / 16, W / 16).
 
@@ -285,6 +288,9 @@ def build(
     positions: see `positions_of`; "index" is VideoMAE's, the video teacher's.
     class_token: MAE's released weights have one.
     dropout: before the head's linear layer. drop_path: of the last block, see `blocks_of`.
+    head_norm: of the pooled map. Most of it is alike in all clips, and LayerNorm keeps that: a
+        micro network hardly tells them apart in its few steps. "batch" is BatchNorm without
+        weights, as before MAE's linear probes (He et al. 2022, A.1).
 
     A video network takes over an image network's weights, its patches repeated in time.
     """
@@ -307,5 +313,7 @@ def build(
     )
     model = VideoModel(transformer, width, classes)
     # As good as zero in the released code; a few hundred steps of a micro network are too few then.
-    model.head = NormalisedHead(width, classes, dropout, 0.02 if backbone == "micro" else 2e-5)
+    fc_std = 0.02 if backbone == "micro" else 2e-5
+    norm = nn.LayerNorm(width, EPS) if head_norm == "layer" else nn.BatchNorm1d(width, affine=False)
+    model.head = NormalisedHead(width, classes, dropout, fc_std, norm)
     return model

@@ -27,8 +27,14 @@ HEADINGS = {
 def show(chapter: Chapter, artifact: str) -> HTML:
     """A captioned artifact, trained for if need be; if that fails, the reason without traceback.
 
-    Below it stand the ways to its evidence, and what can be read from it (`evidence`).
+    Below it stand the ways to its evidence, and what can be read from it (`evidence`). Of an
+    artifact that real data do not allow, such as a map over numbers of clips, only that is said.
     """
+    if chapter.leaves_out(artifact):
+        name = html.escape(artifact)
+        return HTML(
+            f"<p><code>{name}</code> needs generated clips: a real set has those it has.</p>"
+        )
     study = chapter.study(artifact)
     try:
         records = chapter.records(artifact)

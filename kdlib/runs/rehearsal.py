@@ -207,7 +207,14 @@ def _batch(data: DataSpec, size: int) -> Batch:
         torch.zeros(size, dtype=torch.int64),
         tuple(torch.zeros_like(clips) for _ in range(others)),
         {name: torch.zeros(size, *shapes[name]) for name in data.known},
+        fixed=_may_be_fixed(data),
     )
+
+
+def _may_be_fixed(data: DataSpec) -> bool:
+    """Whether training clips may be the same at every epoch: of a real set's lengths is unknown."""
+    drawn = data.crop != "none" or manifest.load(data.name).mirror
+    return not drawn and data.length in (0, data.span)
 
 
 def _labels(data: DataSpec, size: int) -> Tensor:
@@ -228,6 +235,8 @@ def _check_data(spec: RunSpec) -> None:
     own = described.task.replace("-", "_")
     if mixes(spec.recipe) and data.asked != "classification":
         raise UserError(f"recipe.mixup: no mixup, cutmix or label_smoothing for {data.asked}")
+    if spec.recipe.rand_augment and (data.known or data.others):
+        raise UserError("recipe.rand_augment: 0 here, as what else is known would not change along")
     if data.asked not in (own, "flow"):
         raise UserError(f"data.task: the labels of {data.name} are for {own}, not {data.asked}")
     if not data.generated:

@@ -30,7 +30,7 @@ def size(spec: RunSpec) -> Size:
         steps * work.step.calls
         + looked * math.ceil(train / 64) * work.look.calls
         + batches * work.evaluation.calls,
-        steps * spec.recipe.batch_size * work.step.macs
+        steps * spec.recipe.batch_size * spec.recipe.repeats * work.step.macs
         + looked * train * work.look.macs
         + evaluated * work.evaluation.macs,
     )

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,6 +114,13 @@ class Chapter:
         if artifact not in self.studies:
             raise unknown("artifact", artifact, self.studies)
         return self.studies[artifact]
+
+    def leaves_out(self, artifact: str) -> bool:
+        """Whether the chapter has an artifact only where all its clips are generated."""
+        if artifact in self.studies or not self.setting.roles:
+            return False
+        generated = self.module.studies(replace(self.setting, dataset="generated"))
+        return artifact in {study.artifact for study in generated}
 
     def train(self, specs: Iterable[RunSpec]) -> None:
         """Train what is missing of these runs, behind a progress bar."""

@@ -26,6 +26,7 @@ from kdlib.training import checkpoint as checkpoints
 from kdlib.training.evaluate import judged
 from kdlib.training.mixing import mixed
 from kdlib.training.precision import check_bfloat16
+from kdlib.training.rand_augment import rand_augmented
 from kdlib.training.recipe import Recipe, layers_of, make_optimizer, set_rate
 
 if TYPE_CHECKING:
@@ -147,14 +148,21 @@ def _train_epoch(
     steps = batches_per_epoch(len(training.videos) if indices is None else len(indices), size)
     sums: dict[str, Tensor] = {}
     for batch in training_batches(
-        training, size, seed=seed, epoch=epoch, device=device, indices=indices
+        training,
+        size,
+        seed=seed,
+        epoch=epoch,
+        device=device,
+        indices=indices,
+        repeats=recipe.repeats,
     ):
         # An optimiser step at the rate of its middle, on the mean of its batches: of the last step
         # of an epoch there may be fewer.
         first = count // recipe.accumulate * recipe.accumulate
         group = min(recipe.accumulate, steps - first)
         set_rate(optimizer, recipe, epoch + (first + group / 2) / steps)
-        output = module.step(mixed(batch, recipe, method.student), epoch)
+        batch = mixed(rand_augmented(batch, recipe), recipe, method.student)
+        output = module.step(batch, epoch)
         fabric.backward(output.loss / group)
         for name, value in output.parts.items():
             sums[name] = sums[name] + value if name in sums else value

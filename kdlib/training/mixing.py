@@ -47,7 +47,7 @@ def mixed(batch: Batch, recipe: Recipe, student: nn.Module) -> Batch:
     share = _shares(batch.clips, recipe)
     clips = share * batch.clips + (1 - share) * batch.clips.flip(0)
     soft = share.mean() * soft + (1 - share.mean()) * soft.flip(0)
-    return replace(batch, clips=clips, labels=soft)
+    return replace(batch, clips=clips, labels=soft, fixed=False)
 
 
 def _shares(clips: Tensor, recipe: Recipe) -> Tensor:

@@ -34,6 +34,8 @@ class Recipe:
     layer_decay: each layer of a transformer learns at this multiple of the rate of the layer behind
         it, its head at the full one (0.75 to fine-tune ViT-B).
     beta2: of AdamW, how slowly its mean of squared gradients forgets (0.95 in masked pre-training).
+    rand_augment: magnitude of RandAugment, in tenths of its largest; 0 for none. repeats: clips of
+        each video of a batch, which then has so many times batch_size clips.
     mixup, cutmix, label_smoothing: see `kdlib.training.mixing`; 0 for none.
     freeze: parts of the student ("backbone", "head") that stay as they start, as for a probe.
     weight_decay: of the weights that multiply what a layer is given: of convolutions, linear
@@ -59,6 +61,8 @@ class Recipe:
     backbone_multiplier: float = Field(default=1.0, gt=0)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     beta2: float = Field(default=0.999, gt=0, lt=1)
+    rand_augment: int = Field(default=0, ge=0, le=10)
+    repeats: int = Field(default=1, ge=1)
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

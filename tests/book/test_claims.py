@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from book.adaptive import tables
+from book.masked import printed as masked
 from book.pretext import printed as pretext
 from book.pretext.runs import TASKS
 from kdlib.study.chapter import chapter_names
@@ -52,7 +53,8 @@ class MadeUp:
     def result(self):
         scores = {"score": float((self.predicted == 0).mean())}
         own = int(self.draw("own", self.label).choice([0, 1000]))
-        return {"last": scores, "chosen": scores, "cycle": 1, "cost": {"own_parameters": own}}
+        cost = {"own_parameters": own, "training_seconds": np.exp(self.effect("seconds"))}
+        return {"last": scores, "chosen": scores, "cycle": 1, "cost": cost}
 
     @cached_property
     def history(self):
@@ -144,6 +146,54 @@ def caption(draw):
     return lambda: rows
 
 
+def losses(draw):
+    """Predictions that are better than the mean and the neighbour, or worse; of scenes."""
+    level = draw.normal()
+
+    def make(records, name, setting):
+        made = np.exp(0.1 * (level + 0.1 * draw.normal(size=SCENES)))
+        ones = np.ones(SCENES)
+        return {"features": {"prediction": made, "mean": ones, "neighbour": ones}}
+
+    return make
+
+
+def cosines(draw):
+    """What training added to cosines between frames, of each network its own; of scenes."""
+
+    def make(record, setting):
+        own = record.draw("cosine", (record.label, record.spec.digest))
+        return own.normal() + 0.1 * own.normal(size=SCENES)
+
+    return make
+
+
+def with_wrong_boxes(draw):
+    """The score of a detector that is shown others' boxes, near what it has with its own."""
+    level = draw.normal()
+    return lambda record, setting: (
+        100 * record.result["last"]["score"] - level + 0.1 * draw.normal()
+    )
+
+
+def moved(maker):
+    """A maker of numbers as printed, or each of them a point higher."""
+
+    def make(draw):
+        more = float(draw.choice([0, 1]))
+        return lambda: {name: value + more for name, value in maker().items()}
+
+    return make
+
+
+def one_student(draw):
+    """The default student's accuracies, one on each data set or not."""
+    found = masked.one_student() | {
+        "SSv2": {"Table 12": draw.choice([72.1, 72.5]), "Table 14": 72.5}
+    }
+    return lambda: found
+
+
 # By its name, what a check counts: where it is found, in one place or several.
 PRINTED = ("book.pretext.printed.numbers", "book.pretext.counted.numbers")
 COUNTED = {
@@ -180,6 +230,25 @@ COUNTED = {
         ("improved_share_is_right", "degraded_share_is_right"),
         (("book.flow.audit.counted", "book.flow.checks.counted"), caption),
     ),
+    **dict.fromkeys(
+        ("image_teacher_predicts", "video_teacher_predicts", "student_predicts"),
+        ("book.masked.measured.errors", losses),
+    ),
+    **dict.fromkeys(
+        (
+            "video_teacher_differs_more",
+            "student_differs_more_than_image_teacher",
+            "student_of_video_differs_more",
+        ),
+        ("book.masked.measured.learnt_between_frames", cosines),
+    ),
+    "boxes_matter": ("book.masked.measured.shuffled", with_wrong_boxes),
+    "margins_of_detection_are_as_stated": (
+        "book.masked.printed.over_videomae",
+        moved(masked.over_videomae),
+    ),
+    "arrows_are_differences": ("book.masked.printed.arrows", moved(masked.arrows)),
+    "default_student_has_one_accuracy": ("book.masked.printed.one_student", one_student),
     "size_is_as_printed": ("book.adaptive.sizes.parameter_counts", counts),
     "slowfast_is_smallest": ("book.adaptive.sizes.parameter_counts", counts),
     "polynomial_drops_longest": ("book.adaptive.checks.interruption_rate", rates),

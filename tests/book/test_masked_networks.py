@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from book.masked import lesson, measured, runs
+from book.masked import figures, lesson, measured, readings, runs, tables
 from book.masked.runs import Runs
 from kdlib.runs.engine import run_all
 from kdlib.runs.plan import plan
@@ -55,6 +55,17 @@ def test_cosines_are_of_clips_never_trained_on_and_of_the_frames_that_are_taught
     before = measured.between_frames(record, setting, trained=False)
     assert not np.allclose(before, measured.between_frames(record, setting))
     np.testing.assert_array_equal(before, measured.between_frames(record, setting, trained=False))
+
+
+@pytest.mark.slow
+def test_a_figure_is_read_as_the_table_of_its_numbers(trained):
+    setting, records = trained
+    names = ["image teacher", "video teacher"]
+    shown = {(name,): records[name,] for name in names}
+    drawn = readings.similarities(figures.similarity_maps(shown, setting, names), shown)
+    table = tables.similarity_table(shown, setting)
+    assert drawn == readings.similarities(table, shown)
+    assert f"video teacher {table['mean cosine'][1]:.3f}" in drawn.found
 
 
 @pytest.mark.slow

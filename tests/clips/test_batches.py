@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from kdlib.clips.augmentation import Augmentation
 from kdlib.clips.batches import batches_per_epoch, ordered_batches, training_batches
 from kdlib.clips.sampling import Sampling
 
@@ -47,3 +48,37 @@ def test_ordered_batches_keep_the_order_and_all_views(source):
     assert indices.tolist() == np.repeat(np.arange(24), 2).tolist()
     assert batches[0].clips.shape == (20, 3, 4, 16, 16)
     assert torch.equal(batches[0].labels, torch.from_numpy(source.videos.labels)[indices[:20]])
+
+
+def test_repeated_videos_stand_together_with_views_of_their_own(source):
+    batches = epoch_of(source, batch_size=4, repeats=3)
+    assert [len(batch.indices) for batch in batches] == [12] * 6
+    seen = torch.cat([batch.indices for batch in batches]).view(-1, 3)
+    assert torch.equal(seen, seen[:, :1].expand(-1, 3))
+    assert len(seen[:, 0].unique()) == 24
+    first, second, _ = batches[0].clips.unflatten(0, (4, 3)).unbind(1)
+    assert not torch.equal(first, second)
+    (once, *_) = epoch_of(source, batch_size=4)
+    assert torch.equal(once.indices, batches[0].indices[::3])
+
+
+def test_clips_are_fixed_where_nothing_of_them_is_drawn(source):
+    frames = int(source.videos.lengths.min())
+    still = dataclasses.replace(
+        source, augmentation=Augmentation(), sampling=Sampling("dense", frames)
+    )
+    assert still.fixed
+    assert all(batch.fixed for batch in epoch_of(still))
+    one, other = (epoch_of(still, epoch=epoch, batch_size=24)[0] for epoch in (0, 1))
+    clips = [batch.clips[batch.indices.argsort()] for batch in (one, other)]
+    assert torch.equal(*clips)
+    assert not any(batch.fixed for batch in ordered_batches(still, CPU))
+    for change in (
+        {"augmentation": Augmentation("shift")},
+        {"augmentation": Augmentation(mirror=True)},
+        {"sampling": Sampling("dense", frames - 1)},
+        {"sampling": Sampling("segments", frames // 2)},
+    ):
+        moving = dataclasses.replace(still, **change)
+        assert not moving.fixed
+        assert not any(batch.fixed for batch in epoch_of(moving))

@@ -8,6 +8,11 @@ from kdlib import methods, models
 from kdlib.clips.batches import Batch
 from kdlib.clips.pixels import resize
 from kdlib.errors import UserError
+from kdlib.methods.base import Epoch
+from kdlib.methods.mvd import MaskedVideoDistillation
+from kdlib.runs.rehearsal import rehearse
+from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
+from kdlib.training.recipe import Recipe
 
 VIT = {"width": 32, "blocks": 2, "patch": 8}
 
@@ -126,9 +131,8 @@ def test_a_shorter_tubelet_of_the_teacher_is_refused():
 
 
 def test_an_image_student_takes_no_video_teacher():
-    method = make(vit(), student=vit(image=True))
-    with pytest.raises(UserError, match=r"data\.frames: a multiple of the tubelet, 2, not 1"):
-        method.step(batch(), 0)
+    with pytest.raises(UserError, match=r"method\.teachers: an image teacher alone"):
+        make(vit(), student=vit(image=True))
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,107 @@ def test_training_beats_the_mean_of_a_teacher_s_features():
     found = method.eval().controls(shown)["video"]
     assert found["prediction"] < found["mean"]
     assert found["prediction"] < found["neighbour"]
+
+
+# Targets that are kept
+
+
+class Source:
+    """Two videos; an epoch's batches, and how often the teachers were asked."""
+
+    def __init__(self, monkeypatch):
+        torch.manual_seed(1)
+        self.clips, self.asked = torch.randn(4, 3, 8, 32, 32), 0
+        taught = MaskedVideoDistillation._taught
+
+        def counted(method, teacher, clips):
+            self.asked += 1
+            return taught(method, teacher, clips)
+
+        monkeypatch.setattr(MaskedVideoDistillation, "_taught", counted)
+
+    def batch(self, *indices, fixed=True):
+        indices = torch.tensor(indices)
+        return Batch(self.clips[indices], None, indices, fixed=fixed)
+
+    def epoch(self, number=0):
+        return Epoch(number, 2, 4, lambda: iter([self.batch(0, 1, 2), self.batch(3)]))
+
+
+@pytest.mark.parametrize("image_student", [False, True])
+def test_kept_targets_are_those_of_every_step_and_teachers_are_asked_once(
+    image_student, monkeypatch
+):
+    source = Source(monkeypatch)
+    teachers = [vit(image=True, width=48)] if image_student else [vit(image=True), vit()]
+    student = vit(image=image_student)
+    kept = make(*teachers, student=student, keep_targets=True)
+    plain = make(*teachers, student=student)
+    plain.load_own_state(kept.own_state())
+    kept.before_epoch(source.epoch())
+    asked = source.asked
+    for number, indices in enumerate(((3, 0), (1, 3), (2, 2))):
+        batch = source.batch(*indices)
+        torch.manual_seed(number)
+        found = kept.step(batch, 0)
+        assert source.asked == asked
+        torch.manual_seed(number)
+        wanted = plain.step(batch, 0)
+        torch.testing.assert_close(found.loss, wanted.loss)
+        asked = source.asked
+    kept.before_epoch(source.epoch(1))
+    assert source.asked == asked
+
+
+def test_targets_are_never_kept_where_clips_change(monkeypatch):
+    source = Source(monkeypatch)
+    method = make(vit(), keep_targets=True)
+    method.before_epoch(source.epoch())
+    with pytest.raises(UserError, match=r"method\.keep_targets: false, as clips are not the same"):
+        method.step(source.batch(0, 1, fixed=False), 0)
+    source.asked = 0
+    method.eval().step(source.batch(0, 1, fixed=False), 0)  # clips of another split
+    assert source.asked == 1
+    plain = make(vit())
+    plain.before_epoch(source.epoch())
+    plain.step(source.batch(0, 1), 0)
+    plain.step(source.batch(0, 1), 0)
+    assert source.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "fits"),
+    [({"crop": "none"}, True), ({}, False), ({"crop": "none", "length": 16}, False)],
+)
+def test_kept_targets_of_changing_clips_are_refused_before_anything_trains(data, fits):
+    clips = DataSpec("generated/mix12", train=8, labels=False, **data)
+    model = ModelSpec("vit", {"width": 16, "blocks": 1, "heads": 1, "patch": 8})
+    recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=8)
+    teacher = RunSpec(clips, model, recipe, MethodSpec("mae", (), {"mask_ratio": 0.75}))
+    options = {"mask_ratio": 0.75, "keep_targets": True}
+    spec = RunSpec(clips, model, recipe, MethodSpec("mvd", (teacher,), options))
+    if fits:
+        rehearse(spec)
+    else:
+        with pytest.raises(UserError, match=r"method\.keep_targets"):
+            rehearse(spec)
+
+
+@pytest.mark.slow
+def test_a_training_with_kept_targets_is_the_same_training(trained):
+    clips = DataSpec("generated/mix12", train=16, labels=False, crop="none", size=16)
+    model = ModelSpec("vit", {"width": 16, "blocks": 1, "heads": 1, "patch": 8})
+    recipe = Recipe(epochs=2, learning_rate=1e-3, batch_size=8)
+    teacher = RunSpec(clips, model, recipe, MethodSpec("mae", (), {"mask_ratio": 0.75}))
+    kept, plain = (
+        RunSpec(
+            clips,
+            model,
+            recipe,
+            MethodSpec("mvd", (teacher,), {"mask_ratio": 0.75, "keep_targets": keep}),
+        )
+        for keep in (True, False)
+    )
+    one, other = (record.student().state_dict() for record in trained(kept, plain))
+    for name, weights in one.items():
+        torch.testing.assert_close(weights, other[name], rtol=1e-4, atol=1e-5)

@@ -240,6 +240,16 @@ def test_the_head_normalises_the_pooled_map():
         model.head.by_place(maps)
 
 
+def test_a_batch_norm_in_the_head_leaves_what_tells_clips_apart():
+    model = models.build("vit", 4, **SMALL, head_norm="batch")
+    assert not list(model.head.norm.parameters())
+    common, own = 100 * torch.randn(1, 32, 1, 1, 1), torch.randn(8, 32, 1, 1, 1)
+    pooled = own.flatten(1)
+    normal = (pooled - pooled.mean(0)) / pooled.std(0, correction=0)
+    found = model.head((common + own).expand(-1, -1, 4, 4, 4))
+    torch.testing.assert_close(found, normal @ model.head.fc.weight.T, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("clip", "options", "words"),
     [

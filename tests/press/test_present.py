@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from kdlib.analysis.plots import panels
 from kdlib.analysis.statistics import compare
+from kdlib.errors import UserError
 from kdlib.press import present
 from kdlib.study.chapter import Chapter
 from kdlib.study.checks import Finding
@@ -107,6 +109,14 @@ def cells(text):
         for row in re.findall("<tr.*?</tr>", text, re.DOTALL)
     ]
     return pd.DataFrame(rows[1:], columns=rows[0])
+
+
+def test_what_real_data_do_not_allow_is_said_and_a_slip_is_not(tmp_path):
+    given = {"dataset": "target:jhmdb21", "data": str(tmp_path), "store": str(tmp_path / "s")}
+    chapter = Chapter("adaptive", Setting(profile="smoke", **given))
+    assert "needs generated clips" in present.show(chapter, "sakd/regimes").data
+    with pytest.raises(UserError, match="sakd/regime-nubers"):
+        present.show(chapter, "sakd/regime-nubers")
 
 
 def test_entries_stand_under_three_headings_with_all_that_makes_the_verdict():

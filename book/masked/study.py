@@ -1,7 +1,4 @@
-"""The studies of the masked chapter: its artifacts, and the runs that each is made of.
-
-Its settings are not chosen yet: as `study.py`, and with `index.md`, this folder is a chapter.
-"""
+"""The studies of the masked chapter: its artifacts, and the runs that each is made of."""
 
 from dataclasses import replace
 from functools import partial
