@@ -358,7 +358,7 @@ def test_a_full_disk_is_said_so_and_loses_nothing(sources, cached):
 
 def test_a_cache_root_that_cannot_be_made_is_named(tmp_path, sources):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cache: .*file.*Not a directory"):
+    with pytest.raises(UserError, match=r"file.*Not a directory"):
         frame_cache(tmp_path / "file/cache", "mine", sources, HOW)
 
 
