@@ -89,7 +89,7 @@ def regime_reading(value: Any, records: Cells, pairs: Pairs, why: str) -> Readin
         effects = {cell: tables.gain(*groups) for cell, groups in found.items()}
         above = sum(effect.low > 0 for effect in effects.values())
         below = sum(effect.high < 0 for effect in effects.values())
-        span = readings.span({cell: e.estimate for cell, e in effects.items()}, "points")
+        span = readings.span({cell: round(e.estimate, 1) for cell, e in effects.items()}, "points")
         said.append(
             f"{name}: {span}; of {len(effects)} intervals {above} lie above 0, {below} below"
         )
