@@ -33,7 +33,7 @@ def house(tmp_path):
     copied = shutil.ignore_patterns("__pycache__", "*.ipynb")
     for folder in ("kdlib", "data_manifests", "book/_site", "book/resolution"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=copied)
-    for name in ("index.md", "how-we-test.md", "faults.py"):
+    for name in ("index.md", "how-we-test.md", "references.md", "references.bib", "faults.py"):
         shutil.copy(ROOT / "book" / name, tmp_path / "book")
     return tmp_path
 
