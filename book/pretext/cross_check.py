@@ -16,7 +16,8 @@ from kdlib.study.chapter import Chapter
 def table(chapter: Chapter) -> pd.DataFrame:
     """A row a layer of Figure 1's R(2+1)D: the layer whose row torch-cka shows under its name.
 
-    The largest difference of values is between rows of the same layer.
+    The largest difference of values is between rows of the same layer. Layers whose features are
+    constant are left out: torch-cka stops at the first of them.
     """
     from torch_cka import CKA
 
@@ -26,7 +27,10 @@ def table(chapter: Chapter) -> pd.DataFrame:
     size = min(BATCH, len(clips))
     whole = clips[: len(clips) // size * size]  # its last batch must not be smaller
     layers = [name for name, module in network.named_modules() if name and not [*module.children()]]
-    ours = cka_map(network, network, whole.split(size), layers=layers)
+    ours = cka_map(network, network, whole.split(size), layers=layers).values
+    known = ~np.isnan(ours.diagonal())
+    ours = ours[np.ix_(known, known)]
+    layers = [name for name, kept in zip(layers, known, strict=True) if kept]
     loader = DataLoader(TensorDataset(whole, torch.zeros(len(whole))), batch_size=size)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
         theirs = CKA(network, network, model1_layers=layers, model2_layers=layers, device="cpu")
@@ -37,7 +41,7 @@ def table(chapter: Chapter) -> pd.DataFrame:
         name for name in cka_map(network, network, [whole[:size]]).names[0] if name in layers
     ]
     order = [layers.index(name) for name in running]
-    apart = np.abs(values - ours.values[np.ix_(order, order)])
+    apart = np.abs(values - ours[np.ix_(order, order)])
     return pd.DataFrame(
         {
             "row of torch-cka": layers,

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -78,10 +79,17 @@ def left_behind(folder: Path) -> list[str]:
     return [p.name for pattern in (*patterns, *hidden) for p in folder.glob(pattern)]
 
 
+@pytest.fixture
+def place():
+    """A folder whose name is short enough for what lies in its `tmp`: sockets."""
+    with tempfile.TemporaryDirectory(prefix="killed-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_killed_at_random_it_ends_as_if_nobody_had(tmp_path):
+def test_killed_at_random_it_ends_as_if_nobody_had(place):
     began = time.monotonic()
-    calm = start(tmp_path / "calm")
+    calm = start(place / "calm")
     out, _ = calm.communicate(timeout=1800)
     assert calm.returncode == 0, out
     whole = time.monotonic() - began
@@ -90,7 +98,7 @@ def test_killed_at_random_it_ends_as_if_nobody_had(tmp_path):
     said = []
     for number in range(KILLS):
         kill, how = WAYS[number % len(WAYS)]
-        process = start(tmp_path / "killed")
+        process = start(place / "killed")
         try:
             out, _ = process.communicate(timeout=draw.uniform(1, whole))
             said.append(f"{number}: done before it was killed")
@@ -99,21 +107,21 @@ def test_killed_at_random_it_ends_as_if_nobody_had(tmp_path):
         except subprocess.TimeoutExpired:
             kill(process.pid, how)
         out, _ = process.communicate(timeout=120)
-        trained = len(list((tmp_path / "killed").glob("store/runs/*")))
+        trained = len(list((place / "killed").glob("store/runs/*")))
         said.append(f"{number}: {kill.__name__} {how.name}, {trained} records")
         assert process.returncode in (-how, 128 + how, 0), out
         if how != signal.SIGKILL:
             assert "Traceback" not in out, out
     print("\n".join(said))
 
-    last = start(tmp_path / "killed")
+    last = start(place / "killed")
     out, _ = last.communicate(timeout=1800)
     assert last.returncode == 0, out
-    assert records(tmp_path / "killed") == records(tmp_path / "calm")
+    assert records(place / "killed") == records(place / "calm")
     # What is too young to be called dead would be swept by the next call.
-    for path in (tmp_path / "killed/results").rglob(".*.[0-9]*.*"):
+    for path in (place / "killed/results").rglob(".*.[0-9]*.*"):
         os.utime(path, (0, 0))
-    again = start(tmp_path / "killed")
+    again = start(place / "killed")
     out, _ = again.communicate(timeout=1800)
     assert "trained    0 runs" in out
-    assert left_behind(tmp_path / "killed") == []
+    assert left_behind(place / "killed") == []

@@ -21,8 +21,7 @@ from kdlib.data.images import decode_image
 from kdlib.data.manifest import load
 from kdlib.data.verify import verify
 from kdlib.runs.datasets import Datasets
-from kdlib.runs.engine import run_all
-from kdlib.runs.plan import plan
+from kdlib.runs.execute import execute
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdlib.runs.store import RunStore, run_key
 from kdlib.training.recipe import Recipe
@@ -234,9 +233,11 @@ def test_a_teacher_and_a_student_learn_from_them(corpus, own_manifest, tmp_path)
     store = RunStore(tmp_path / "store")
     datasets = Datasets(tmp_path / "cache", corpus.parents[1])
     keys = datasets.keys([student])
-    missing, _ = plan([student], store, "cpu", keys)
-    outcome = run_all(missing, store, datasets, device="cpu", jobs=1)
-    assert outcome.failed == {}
+    videos = datasets.load(data)
+    for spec, needed in ((teacher, []), (student, [teacher])):
+        found = [store.find(run_key(other, "cpu", keys)) for other in needed]
+        key = run_key(spec, "cpu", keys)
+        execute(spec, key, store, videos, found, device="cpu", progress=lambda epoch: None)
     assert 0 <= store.find(run_key(student, "cpu", keys)).result["last"]["score"] <= 1
 
 
