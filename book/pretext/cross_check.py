@@ -1,6 +1,7 @@
 """Our CKA beside torch-cka's, on the same clips."""
 
 import contextlib
+import copy
 import io
 
 import numpy as np
@@ -16,8 +17,9 @@ from kdlib.study.chapter import Chapter
 def table(chapter: Chapter) -> pd.DataFrame:
     """A row a layer of Figure 1's R(2+1)D: the layer whose row torch-cka shows under its name.
 
-    The largest difference of values is between rows of the same layer. Layers whose features are
-    constant are left out: torch-cka stops at the first of them.
+    The largest difference of values is between rows of the same layer. torch-cka runs in float64:
+    in float32 its sums may cancel to less than nothing, and it stops. Layers whose features are
+    constant are left out, since it stops at them too.
     """
     from torch_cka import CKA
 
@@ -31,10 +33,15 @@ def table(chapter: Chapter) -> pd.DataFrame:
     known = ~np.isnan(ours.diagonal())
     ours = ours[np.ix_(known, known)]
     layers = [name for name, kept in zip(layers, known, strict=True) if kept]
-    loader = DataLoader(TensorDataset(whole, torch.zeros(len(whole))), batch_size=size)
-    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
-        theirs = CKA(network, network, model1_layers=layers, model2_layers=layers, device="cpu")
-        theirs.compare(loader)
+    loader = DataLoader(TensorDataset(whole.double(), torch.zeros(len(whole))), batch_size=size)
+    twin = copy.deepcopy(network).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
+            theirs = CKA(twin, twin, model1_layers=layers, model2_layers=layers, device="cpu")
+            theirs.compare(loader)
+    finally:
+        torch.set_default_dtype(torch.float32)
     values = theirs.export()["CKA"].numpy()
     # Rows in the order of running, as it fills them.
     running = [

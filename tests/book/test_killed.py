@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-KILLS = int(os.environ.get("KDLIB_KILLS", "3"))
+KILLS = int(os.environ.get("KDLIB_KILLS", "1"))
 SEED = int(os.environ.get("KDLIB_SEED", "0"))
 # To the process alone, or to its whole group, as a terminal and a batch system do.
 WAYS = [
