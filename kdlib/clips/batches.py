@@ -16,6 +16,9 @@ from kdlib.clips.view import View, centre_view, draw_view
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 
+# Batches are read together up to so many values: of small clips the calls cost more than the work.
+_TOGETHER = 1 << 20
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -42,6 +45,22 @@ class Batch:
         if self.labels is None:
             raise UserError("data.labels: withheld, and this training needs them")
         return self.labels
+
+    def split(self, sizes: Sequence[int]) -> Iterator["Batch"]:
+        """Batches of so many rows each, one after another; they share its memory."""
+        sizes = list(sizes)
+        labels = [None] * len(sizes) if self.labels is None else self.labels.split(sizes)
+        others = zip(*(clips.split(sizes) for clips in self.others), strict=True)
+        known = {name: values.split(sizes) for name, values in self.known.items()}
+        for place, clips in enumerate(self.clips.split(sizes)):
+            yield Batch(
+                clips,
+                labels[place],
+                self.indices.split(sizes)[place],
+                next(others, ()),
+                {name: values[place] for name, values in known.items()},
+                self.fixed,
+            )
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,9 @@ def training_batches(
     geometry = torch.Generator(device).manual_seed(int(draw.integers(2**62)))
     height, width = source.videos.frames.shape[1:3]
     fixed = source.fixed
-    for index in parts:
+    values = 3 * source.sampling.frames * source.size**2 * batch_size * repeats
+    for group in _groups(parts, max(_TOGETHER // values, 1)):
+        index = np.concatenate(group)
         lengths = source.videos.lengths[index]
         frames = training_clips(lengths, source.sampling, source.others, draw)
         own = len(frames) if source.others and source.others.own_view else 1
@@ -117,7 +138,13 @@ def training_batches(
             draw_view(source.augmentation, len(index), height, width, source.size, geometry)
             for _ in range(own)
         ]
-        yield replace(_batch(source, index, frames, views, device), fixed=fixed)
+        whole = replace(_batch(source, index, frames, views, device), fixed=fixed)
+        yield from whole.split([len(part) for part in group])
+
+
+def _groups(parts: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(parts), size):
+        yield parts[start : start + size]
 
 
 def batches_per_epoch(videos: int, batch_size: int) -> int:

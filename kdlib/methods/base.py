@@ -135,10 +135,15 @@ class Method(nn.Module):
 
     def train(self, mode: bool = True) -> "Method":
         """Set the student's mode; the teachers and what is frozen keep theirs."""
-        super().train(mode)
-        self.teachers.train(self.teacher_mode == "train")
-        for module in getattr(self, "_frozen", []):
-            module.eval()
+        self.training = mode
+        parts = [(part, mode) for part in self.children() if part is not self.teachers]
+        # After them, since a base method has the same teachers.
+        parts.append((self.teachers, self.teacher_mode == "train"))
+        parts += [(part, False) for part in getattr(self, "_frozen", [])]
+        for part, wanted in parts:
+            # To set a mode costs far more than to look, and a run does it several times an epoch.
+            if any(_differs(module, wanted) for module in part.modules()):
+                part.train(wanted)
         return self
 
     def own_state(self) -> dict[str, Tensor]:
@@ -188,6 +193,11 @@ def checked_options(method: type[Method], given: Mapping[str, object]) -> dict[s
 def pooled(maps: Tensor) -> Tensor:
     """The mean over time and place of maps (B, C, T, h, w): (B, C), in float32 at least."""
     return maps.mean((2, 3, 4), dtype=torch.promote_types(maps.dtype, torch.float32))
+
+
+def _differs(module: nn.Module, training: bool) -> bool:
+    """Whether a module has another mode, or its own idea of what a mode means."""
+    return module.training != training or type(module).train is not nn.Module.train
 
 
 def _tensors(*modules: nn.Module) -> Iterator[Tensor]:

@@ -131,7 +131,9 @@ def tested(
         chosen = {"last": scores[-1], "chosen": max(scores)} if scores else {}
         return {rule: {"validation_loss": -score} for rule, score in chosen.items()}, {}
     assert source is not None
-    if history.best_state:
+    if history.best_epoch == len(history.epochs) - 1:
+        outputs["chosen"] = outputs["last"]
+    elif history.best_state:
         method.student.load_state_dict(history.best_state)
         method.load_own_state(history.best_own)
         outputs["chosen"] = predict(method, source, device=device)

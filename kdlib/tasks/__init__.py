@@ -5,6 +5,7 @@ of a data set names its task; `DataSpec.task` may ask for another.
 """
 
 import pkgutil
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -45,9 +46,10 @@ class Task(Protocol):
     def keep(self, outputs: Tensor) -> dict[str, np.ndarray]: ...  # noqa: D102
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """All tasks, by the files of this folder."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    return tuple(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Task:

@@ -1,10 +1,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from kdlib.clips.augmentation import Augmentation
-from kdlib.clips.batches import batches_per_epoch, ordered_batches, training_batches
+from kdlib.clips.batches import Batch, batches_per_epoch, ordered_batches, training_batches
 from kdlib.clips.sampling import Sampling
 
 CPU = torch.device("cpu")
@@ -82,3 +83,31 @@ def test_clips_are_fixed_where_nothing_of_them_is_drawn(source):
         moving = dataclasses.replace(still, **change)
         assert not moving.fixed
         assert not any(batch.fixed for batch in epoch_of(moving))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_batch_splits_into_its_rows(labels):
+    rows = torch.arange(5.0)
+    clips = rows.view(5, 1, 1, 1, 1).expand(5, 3, 2, 4, 4)
+    whole = Batch(
+        clips, rows.long() if labels else None, rows.long(), (clips + 10, clips + 20), {"b": rows}
+    )
+    first, second = whole.split([2, 3])
+    for batch, expected in ((first, [0, 1]), (second, [2, 3, 4])):
+        assert batch.indices.tolist() == expected
+        assert (batch.labels is None) is not labels
+        assert batch.known["b"].tolist() == expected
+        assert [other[:, 0, 0, 0, 0].tolist() for other in batch.others] == [
+            [row + 10 for row in expected],
+            [row + 20 for row in expected],
+        ]
+
+
+def test_batches_that_are_read_together_are_as_alone(source, monkeypatch):
+    together = epoch_of(source, batch_size=8)
+    monkeypatch.setattr("kdlib.clips.batches._TOGETHER", 1)
+    for ours, alone in zip(together, epoch_of(source, batch_size=8), strict=True):
+        assert torch.equal(ours.indices, alone.indices)
+        assert torch.equal(ours.labels, alone.labels)
+        assert ours.clips.shape == alone.clips.shape
+        assert ours.clips.is_contiguous(memory_format=torch.channels_last_3d)

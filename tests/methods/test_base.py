@@ -25,6 +25,22 @@ def test_teachers_take_no_gradient_and_stay_in_eval(tiny):
         assert method.student.training is mode
 
 
+def test_a_network_that_keeps_parts_of_it_in_eval_is_asked_every_time(tiny):
+    class StillNorm(type(tiny())):
+        def train(self, mode=True):
+            super().train(mode)
+            self.backbone.eval()
+            return self
+
+    student = tiny()
+    student.__class__ = StillNorm
+    method = Method(student)
+    for mode in (True, True, False, True):
+        method.train(mode)
+        assert student.training is mode
+        assert not student.backbone.training
+
+
 def test_own_state_is_neither_student_nor_teacher(tiny):
     assert set(Queue(tiny(), [tiny(1)]).own_state()) == {"projector.weight", "projector.bias"}
 

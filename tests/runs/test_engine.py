@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kdlib.methods.supervised import Supervised
+from kdlib.runs import engine
 from kdlib.runs.build import clip_source
 from kdlib.runs.engine import run_all
 from kdlib.runs.spec import MethodSpec, Start
@@ -210,6 +211,12 @@ def test_a_worker_that_still_imports_is_stopped_without_a_word(tmp_path, number)
     assert err.count("Traceback") == (number == signal.SIGINT), "that of the script, which says so"
     assert workers
     wait_for(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers))
+
+
+@pytest.mark.parametrize(("device", "hidden"), [("cpu", True), ("cuda", False)])
+def test_a_worker_for_the_cpu_sees_no_gpu(device, hidden, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert engine._environment(device)["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "3")
 
 
 def test_threads_may_call_it(go, make_spec):
