@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlib.errors import UserError, plain, unknown
+from kdlib.notes import note_warning
 from kdlib.runs.signals import as_interrupts
 
 SETTINGS = {
@@ -76,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if all it was asked for was done."""
     options = parser().parse_intermixed_args(arguments)
-    warnings.formatwarning = _one_line  # type: ignore[assignment]
+    warnings.showwarning = note_warning  # type: ignore[assignment]
     try:
         if options.command not in COMMANDS:
             raise unknown("command", options.command, COMMANDS)
@@ -98,12 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"kdlib: {plain(error)}", file=sys.stderr)
         return 1
-
-
-def _one_line(
-    message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None
-) -> str:
-    return f"kdlib: note: {message}\n"
 
 
 def _settings(options: argparse.Namespace) -> tuple[dict[str, str], list[str]]:

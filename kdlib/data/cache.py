@@ -31,10 +31,11 @@ from tqdm import tqdm
 
 from kdlib.data import journal, packed
 from kdlib.data.decode import VERSION, Undecodable, decode, probe
-from kdlib.data.disk import disk_errors, note
+from kdlib.data.disk import disk_errors
 from kdlib.data.hashes import file_hashes, unreadable
 from kdlib.data.images import decode_image
 from kdlib.errors import UserError
+from kdlib.notes import note
 
 _SAMPLED = 100
 

@@ -2,21 +2,13 @@
 
 import errno
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
 from kdlib.errors import UserError
 
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
-
-
-def note(text: str) -> None:
-    """Say on stderr, in one line, what was found wrong and is put right; bars stay whole."""
-    tqdm.write(f"kdlib: note: {text}", file=sys.stderr)
 
 
 def no_room(error: BaseException) -> bool:

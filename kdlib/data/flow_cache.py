@@ -20,11 +20,12 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from kdlib.data import journal
-from kdlib.data.disk import disk_errors, note
+from kdlib.data.disk import disk_errors
 from kdlib.data.journal import Entry
 from kdlib.data.tvl1 import VERSION, tvl1
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
+from kdlib.notes import note
 
 
 def with_flow(folder: Path, parts: Mapping[str, Videos]) -> dict[str, Videos]:

@@ -15,10 +15,11 @@ from multiprocessing.connection import wait
 
 from tqdm import tqdm
 
+from kdlib.notes import note_once
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.signals import withheld
 from kdlib.runs.store import RunStore
-from kdlib.runs.worker import BUSY, DONE, EPOCH, FAILED, Planned
+from kdlib.runs.worker import BUSY, DONE, EPOCH, FAILED, NOTE, Planned
 
 
 @dataclass
@@ -89,6 +90,8 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
             kind, detail = worker.receive()
             if kind == EPOCH:
                 advance(run, int(detail) - before)
+            elif kind == NOTE:
+                note_once(detail)
             elif kind == BUSY:
                 waiting[run.key] = run
                 time.sleep(0.2)
@@ -153,6 +156,6 @@ class _Worker:
             self._start()
         if kind == EPOCH:
             self.epochs = int(detail)
-        else:
+        elif kind != NOTE:
             self.run = None
         return kind, detail

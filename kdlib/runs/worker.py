@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -15,8 +16,8 @@ from kdlib.runs.execute import execute
 from kdlib.runs.spec import RunSpec
 from kdlib.runs.store import RunStore
 
-# What a worker says of its run. FOUND: another process has done it.
-EPOCH, DONE, FOUND, BUSY, FAILED = "epoch", "done", "found", "busy", "failed"
+# What a worker says of its run. FOUND: another process has done it. NOTE: a warning came.
+EPOCH, DONE, FOUND, BUSY, FAILED, NOTE = "epoch", "done", "found", "busy", "failed", "note"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Planned:
 def serve(connection: Connection) -> None:
     """Take one run after another until the engine hangs up."""
     torch.set_num_threads(1)
+    warnings.showwarning = lambda message, *_: connection.send((NOTE, str(message)))
     store, datasets, device = connection.recv()
     while True:
         try:

@@ -4,11 +4,12 @@ import hashlib
 import io
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from kdlib.notes import note
 
 _HEADER = 512  # bytes: a line of JSON, padded
 
@@ -45,7 +46,7 @@ def load(path: Path, belongs_to: str, device: torch.device) -> dict[str, Any] | 
     except Exception as error:
         aside = path.with_suffix(".damaged")
         os.replace(path, aside)
-        print(f"kdlib: note: set aside a checkpoint ({error}): {aside}", file=sys.stderr)
+        note(f"set aside a checkpoint ({error}): {aside}")
         return None
 
 

@@ -103,6 +103,33 @@ def test_a_failed_run_fails_its_students_alone(go, make_spec, planned, capfd):
     assert "kdlib: failed" in capfd.readouterr().out
 
 
+WARNING = """
+import warnings
+from kdlib.methods.supervised import Supervised
+
+class Warning_(Supervised):
+    def step(self, batch, epoch):
+        with warnings.catch_warnings():  # makes Python forget what it has shown
+            pass
+        warnings.warn("two files\\n  are left out")
+        return super().step(batch, epoch)
+"""
+
+
+def test_what_workers_warn_of_is_said_once_and_without_code(
+    go, make_spec, tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "warner.py").write_text(WARNING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    method = MethodSpec("warner:Warning_")
+    outcome = go(*(dataclasses.replace(make_spec(seed), method=method) for seed in (0, 1, 2)))
+    assert len(outcome.done) == 3
+    said = capfd.readouterr().err
+    assert said.count("kdlib: note: two files\n  are left out\n") == 1
+    assert said.count("two files") == 1
+    assert "Warning" not in said
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

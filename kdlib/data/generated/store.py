@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from kdlib.data.disk import note
 from kdlib.data.generated import GENERATOR_VERSION, GeneratedSpec, videos
 from kdlib.data.videos import Videos
+from kdlib.notes import note
 
 _FORMAT = 3
 _FILES = ("frames.npy", "known.npz")
