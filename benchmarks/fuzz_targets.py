@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from benchmarks.fuzz import Target
-from kdlib import cli
+from kdlib import cli, models
 from kdlib.cli import make
+from kdlib.clips.sampling import Sampling
 from kdlib.data import archive, ava, listfiles, manifest, packed, real, safe_pickle
 from kdlib.data.cache import How, Source, frame_cache
 from kdlib.data.decode import decode
@@ -28,6 +29,8 @@ from kdlib.data.images import decode_image
 from kdlib.press import notebooks, reference, site
 from kdlib.runs.spec import RunSpec, parse
 from kdlib.runs.store import RunStore
+from kdlib.runs.student_files import load_student, save_student
+from kdlib.runs.students import Student
 from kdlib.study import claims
 from kdlib.study.published import read_table
 from kdlib.study.seal import seal, unseal
@@ -220,6 +223,8 @@ def _made() -> Iterator[Target]:
         yield Target("a record", _files(root, "runs/**/*"), _find, same=_is_record)
         checkpoint.save(root / f"{KEY}.pt", {"epoch": 3, "w": torch.ones(20)}, KEY)
         yield Target("a checkpoint", _files(root, "*.pt"), _load, same=_is_checkpoint)
+        _exported(root / "student.safetensors")
+        yield Target("a student", _files(root, "student.*"), _student, same=_is_student)
         (root / "t.csv").write_text("a,b\n1,2\n")
         seal(root / "t.json", [root / "t.csv"], {"runs": [KEY]})
         yield Target("a seal", _files(root, "t.*"), _unseal, same=_is_seal)
@@ -255,6 +260,22 @@ def _is_record(found: tuple[Any, ...] | None) -> bool:
     return found is None or found[1:] == (
         {"last": {"score": 0.5}, "classes": ["a", "b"]}, list(range(8)),
     )  # fmt: skip
+
+
+def _student(folder: Path) -> tuple[Any, ...]:
+    found = load_student(folder / "student.safetensors")
+    return found.classes, found.size, found.network.state_dict()["head.fc.bias"].tolist()
+
+
+def _is_student(found: tuple[Any, ...]) -> bool:
+    return found == (("jump", "wave"), 16, [0.5, 0.25])
+
+
+def _exported(path: Path) -> None:
+    network = models.build("tsn", 2, width=4)
+    with torch.no_grad():
+        network.head.fc.bias.copy_(torch.tensor([0.5, 0.25]))
+    save_student(Student(network, ("jump", "wave"), Sampling(frames=2), 16), path)
 
 
 def _load(folder: Path) -> dict[str, Any] | None:

@@ -37,7 +37,8 @@ class Description:
     """The metadata of a student's file, JSON under the name "kdlib".
 
     architecture: of `kdlib.models`, by name and options. mean, std: (x / 255 - mean) / std is what
-    the network sees of a byte. sha256: of the weights. The rest is as `Student` has it.
+    the network sees of a byte. sha256: of the weights and of all else here. The rest is as
+    `Student` has it.
     """
 
     architecture: ModelSpec
@@ -83,9 +84,9 @@ def save_student(student: Student, path: Path | str) -> Path:
         "sampling": asdict(student.sampling),
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
-        "sha256": _digest(state),
         "provenance": dict(student.provenance),
     }
+    content["sha256"] = _digest(state, content)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".student-") as folder:
             Path(folder, path.name).write_bytes(save(state, {_NAME: json.dumps(content)}))
@@ -131,7 +132,8 @@ def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
             raise ValueError("it says nothing of a student, as `kdlib export` would")
         slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
         shapes = {n: torch.empty(s.get_shape(), device="meta") for n, s in slices.items()}
-    found = parse(Description, json.loads(text), "student")
+    described = json.loads(text)
+    found = parse(Description, described, "student")
     if (found.mean, found.std) != (IMAGENET_MEAN, IMAGENET_STD):
         raise ValueError(
             f"it was normalised by {found.mean} and {found.std}, which nothing here is"
@@ -147,8 +149,9 @@ def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
         )
     _check_architecture(found.architecture, len(found.classes), shapes)
     state = load_file(path)
-    if _digest(state) != found.sha256:
-        raise ValueError("its weights do not match their checksum")
+    del described["sha256"]
+    if _digest(state, described) != found.sha256:
+        raise ValueError("what it says or its weights do not match their checksum")
     return found, state
 
 
@@ -173,9 +176,9 @@ def _check_architecture(
     check_weights("weights", tensors, expected, f"not the weights of this {architecture.name}")
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the names and bytes of all weights."""
-    found = hashlib.sha256()
+def _digest(state: Mapping[str, Tensor], described: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, as sorted JSON, and of the names and bytes of all weights."""
+    found = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(state):
         found.update(name.encode())
         found.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().data)

@@ -330,7 +330,9 @@ HOSTILE = [
     (put("more", 1), "student.more: "),
     (drop, "head.fc.bias is missing"),
     (reshape, "head.fc.weight is .3, 17., not .3, 16."),
-    (flip, "its weights do not match their checksum"),
+    (flip, "what it says or its weights do not match their checksum"),
+    (put("classes", ["b", "a", "c"]), "what it says or its weights do not match"),
+    (put("provenance", {"key": "another"}), "what it says or its weights do not match"),
     (lambda said, state: "[" * 100_000, "no file of a student: "),
     (lambda said, state: "no json", "no file of a student: "),
     (lambda said, state: "3", "student: "),
@@ -377,6 +379,6 @@ def test_bytes_of_a_file_changed_at_random_never_give_another_student(tmp_path):
         except UserError as error:
             assert "\n" not in str(error)  # noqa: PT017
             continue
-        # Of what it says, a name or a number may be another, and nothing holds it.
+        assert replace(found, network=expected.network) == expected
         state, theirs = expected.network.state_dict(), found.network.state_dict()
         assert all(torch.equal(state[name], theirs[name]) for name in state)
