@@ -223,7 +223,7 @@ def story(theirs: pd.DataFrame) -> str:
     """Whether the teacher of a table knows what its student does not; "" where it has not both."""
     if SHOWN[0] not in theirs.columns:
         return ""
-    levels = dict(zip(theirs.iloc[:, 0], theirs[SHOWN[0]], strict=True))
+    levels = dict(zip(theirs.iloc[:, 0], theirs[SHOWN[0]].fillna("").astype(str), strict=True))
     teacher, student = (
         next((levels[name] for name in names if name in levels), "")
         for names in (("teacher",), ("direct", "student, labels alone"))
@@ -240,8 +240,11 @@ def story(theirs: pd.DataFrame) -> str:
 
 
 def _bounds(cell: str) -> tuple[float, float, float]:
-    """Low, estimate and high of a cell such as "80.4 [73.5, 87.3]"."""
-    estimate, *ends = (float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", cell))
+    """Low, estimate and high of a cell such as "80.4 [73.5, 87.3]"; UserError if it is none."""
+    found = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", cell)]
+    if not found:
+        raise UserError(f"results/reference: {cell!r} under {SHOWN[0]} is no number; restore it")
+    estimate, *ends = found
     low, high = ends if len(ends) == 2 else (estimate, estimate)
     return low, estimate, high
 

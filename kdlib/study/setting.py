@@ -7,12 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from kdlib.data import manifest as manifests
 from kdlib.errors import UserError, unknown
 from kdlib.runs.datasets import Datasets
 from kdlib.runs.store import RunStore
+from kdlib.training.precision import check_device
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("pretrain", "target", "target2", "shifted", "image", "detection")
@@ -89,10 +88,7 @@ class Setting:
                 raise UserError(f"{name.upper()}: a whole number from {least} up, not {value!r}")
             if value > most:
                 raise UserError(f"{name.upper()}: at most {most}, not {value}")
-        if self.device not in ("cpu", "cuda"):
-            raise unknown("DEVICE", self.device, ("cpu", "cuda"))
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("DEVICE: no CUDA device is visible to torch; use DEVICE=cpu")
+        check_device(self.device, "DEVICE")
         if self.roles and not self.data:
             raise UserError("DATA: name the folder that holds the data set, as DATA=../shared/data")
         if self.data and not Path(self.data).is_dir():

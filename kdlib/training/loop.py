@@ -25,7 +25,7 @@ from kdlib.methods.base import Epoch, Method
 from kdlib.training import checkpoint as checkpoints
 from kdlib.training.evaluate import judged
 from kdlib.training.mixing import mixed
-from kdlib.training.precision import check_bfloat16
+from kdlib.training.precision import check_bfloat16, check_device
 from kdlib.training.rand_augment import rand_augmented
 from kdlib.training.recipe import Recipe, layers_of, make_optimizer, set_rate
 
@@ -86,6 +86,7 @@ def fit(
         raise unknown("keep", keep, ("last", "best"))
     if keep == "best" and validation is None:
         raise UserError("keep: the best epoch is found on validation clips; give some")
+    check_device(device)
     classes = getattr(method.student, "classes", None)
     training = source_of(training, classes)
     validation = None if validation is None else source_of(validation, classes)

@@ -1,9 +1,17 @@
-"""Whether a device computes right in bfloat16."""
+"""Whether a device is there, and computes right in bfloat16."""
 
 import torch
 from torch.nn import functional as F
 
-from kdlib.errors import UserError
+from kdlib.errors import UserError, unknown
+
+
+def check_device(device: str, named: str = "device") -> None:
+    """UserError, under the name that the user knows it by, unless torch can train on it here."""
+    if device not in ("cpu", "cuda"):
+        raise unknown(named, device, ("cpu", "cuda"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{named}: no CUDA device is visible to torch; use {named}=cpu")
 
 
 def check_bfloat16(device: str) -> None:

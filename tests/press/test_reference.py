@@ -151,6 +151,17 @@ def test_the_story_says_whether_there_is_something_to_distil(teacher, student, s
     assert reference.story(pd.DataFrame({"weight": [1.0]})) == ""
 
 
+@pytest.mark.parametrize("teacher", ["many", float("nan"), None, 3.0])
+def test_a_cell_that_is_no_number_is_named(teacher):
+    cells = {"training": ["teacher", "direct"], "top-1 %": [teacher, "1.0 [0.5, 1.5]"]}
+    if teacher == "many":
+        with pytest.raises(UserError, match="'many' under top-1 % is no number"):
+            reference.story(pd.DataFrame(cells))
+    else:
+        said = reference.story(pd.DataFrame(cells))
+        assert bool(said) is (teacher == 3.0)
+
+
 def test_verdicts_of_earlier_rules_are_not_shown(kept):
     chapter = Chapter("resolution", Setting(profile="smoke"))
     assert reference.verdicts(chapter, kept) == {"JHMDB-21": {"reskd/a": "inconclusive"}}
