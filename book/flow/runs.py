@@ -47,7 +47,7 @@ _SMALL: dict[str, Option] = {"blocks": 1, "strides": "small", "norm_momentum": 0
 SCALES = {
     "smoke": Scale(24, 32, 24, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), seeds=2, batch=8),
     "laptop": Scale(
-        192, 1536, 192, 600, 16, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384), seeds=10
+        192, 1536, 384, 600, 16, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384), seeds=10
     ),
     "gpu": Scale(
         2_000,

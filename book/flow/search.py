@@ -74,7 +74,6 @@ TESTBEDS = (
     Testbed("colmot12", 192, 24, 0.2, (0.3, 1.0), (50.0,)),
     CHOSEN,
     Testbed("colour12", 192, 16, 0.2, (1.0,)),
-    Testbed("motion12", 192, 16, 0.2, (1.0,)),
 )
 # Of which networks, the weight of their D3D, and clips and epochs of the probe.
 PROBES = (
@@ -82,6 +81,7 @@ PROBES = (
     (FIRST, 0.1, 384, 12),
     (FIRST, 0.1, 384, 24),
     (CHOSEN, 1.0, 192, 12),
+    (CHOSEN, 1.0, 384, 12),
 )
 
 
