@@ -7,6 +7,9 @@ probe does were decided by these.
 Looked at for one seed, 102, and left, all on colmot12 with 20 % of labels drawn and as many steps
 as the testbed of 24 epochs (there labels alone have 65.0 %, D3D 62.5): stars 1.4 times as large
 (63.0, D3D 56.5), half as many clips (50.0, D3D 60.2), half the rate of learning (65.8, D3D 66.7).
+Why not mix12 and detail12: of 1,536 clips with crisp labels, seed 100, a network of pixels learns
+36.0 % of the triangles and 6.0 % of the squares of mix12, and 8.7 % of detail12, where guessing
+gives 8.3.
 """
 
 from collections.abc import Callable
