@@ -77,6 +77,7 @@ TESTBEDS = (
     Testbed("colmot12", 192, 24, 0.2, (0.3, 1.0), (50.0,)),
     CHOSEN,
     Testbed("colour12", 192, 16, 0.2, (1.0,)),
+    Testbed("motion12", 192, 16, 0.2, (1.0,)),
 )
 # Of which networks, the weight of their D3D, and clips and epochs of the probe.
 PROBES = (
