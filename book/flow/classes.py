@@ -12,11 +12,11 @@ from kdlib.study import tables
 
 Kind = Literal["motion", "appearance"]
 KINDS: tuple[Kind, ...] = ("motion", "appearance")
-# Of each task the classes that motion alone tells from some other class. A disk going right and one
-# that grows look alike in any frame, and so do stars that spin either way or sway.
+# Of each task the classes that motion alone tells from some other class: a disk going right and one
+# that grows look alike in any frame.
 BY_MOTION = {
-    "generated/detail12": (),
-    "generated/mix12": (0, 1, 2, 9, 10, 11),
+    "generated/colour12": (),
+    "generated/colmot12": tuple(range(6)),
     "generated/motion12": tuple(range(12)),
 }
 UNCHANGED = 0.1  # points: a smaller difference counts as none, as in Figure 3

@@ -9,7 +9,7 @@ from kdlib.study.setting import Setting, scale_of
 from kdlib.training.recipe import Recipe
 
 # By the share of its classes, in per cent, that motion alone tells apart, the generator's task.
-TASKS = {0: "detail12", 50: "mix12", 100: "motion12"}
+TASKS = {0: "colour12", 50: "colmot12", 100: "motion12"}
 HALF = 50
 WEIGHTS = {"logits": 1.0, "features": 50.0}  # of the distillation
 LABEL_NOISE = 0.2  # share of the generated training clips whose label is drawn at random
@@ -23,7 +23,7 @@ class Scale:
     clips: training clips of students. teacher: of teachers, the students' among them. probe: of
     decoders. epochs: of a student of `clips` clips; others take as many steps.
     network: options of the small sibling of S3D-G. decoder: channels of the probe.
-    regimes: training clips of the map, `clips` among them.
+    regimes: training clips of the map, `clips` among them. seeds: of the headline comparison.
     """
 
     clips: int
@@ -36,6 +36,7 @@ class Scale:
     network: dict[str, Option]
     decoder: int
     regimes: tuple[int, ...]
+    seeds: int
     frames: int = 4
     size: int = 24
     batch: int = 16
@@ -44,8 +45,10 @@ class Scale:
 
 _SMALL: dict[str, Option] = {"blocks": 1, "strides": "small", "norm_momentum": 0.1}
 SCALES = {
-    "smoke": Scale(24, 32, 24, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), batch=8),
-    "laptop": Scale(192, 1536, 384, 600, 24, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384)),
+    "smoke": Scale(24, 32, 24, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), seeds=2, batch=8),
+    "laptop": Scale(
+        192, 1536, 384, 600, 16, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384), seeds=10
+    ),
     "gpu": Scale(
         2_000,
         16_000,
@@ -57,6 +60,7 @@ SCALES = {
         {**_SMALL, "width": 32, "blocks": 2},
         64,
         (500, 1_000, 2_000, 4_000),
+        seeds=5,
         frames=8,
         size=48,
         batch=64,
@@ -77,6 +81,11 @@ class Runs:
     def __init__(self, setting: Setting, *, generated: bool = False) -> None:
         self.setting, self.scale = setting, scale_of("flow", SCALES, setting)
         self.real = None if generated else setting.roles.get("target")
+
+    @property
+    def headline(self) -> tuple[int, ...]:
+        """The seeds of the headline comparison."""
+        return tuple(range(self.setting.seeds or self.scale.seeds))
 
     def model(self, sees: Sees = "pixels", *, non_local: bool = False) -> ModelSpec:
         """The small sibling of S3D-G, perhaps with the non-local block before 5b."""
@@ -209,7 +218,7 @@ def probes(runs: Runs, seeds: tuple[int, ...]) -> Made:
 
 
 def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By share of classes, training clips and name: labels, the teacher, and both students."""
+    """By share of classes, training clips and name: labels, the teacher, and D3D."""
     found = {}
     for share in TASKS:
         for clips in runs.scale.regimes:
@@ -217,7 +226,6 @@ def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tu
                 "S3D-G": partial(runs.network, clips=clips, share=share),
                 "flow teacher": partial(runs.teacher, share=share),
                 "D3D": partial(runs.distilled, clips=clips, share=share),
-                "MARS": partial(runs.distilled, target="features", clips=clips, share=share),
             }
             for name, make in makers.items():
                 found[share, clips, name] = tuple(make(seed) for seed in seeds)

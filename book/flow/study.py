@@ -52,7 +52,7 @@ def _flow(made: Runs) -> list[Study]:
 
 def _classes(made: Runs) -> list[Study]:
     """Accuracy by class."""
-    found = runs.headline(made, made.setting.headline)
+    found = runs.headline(made, made.headline)
     return [
         Study(
             "d3d/figure-2",
@@ -77,7 +77,7 @@ def _compared(made: Runs) -> list[Study]:
             "d3d/students",
             "Students of pixels, their teacher of flow, and networks judged together",
             partial(measured.headline_table, setting=setting),
-            runs.headline(made, setting.headline),
+            runs.headline(made, made.headline),
         ),
         Study(
             "d3d/teachers",

@@ -14,8 +14,11 @@ from kdlib.data.generated.spec import OVERLAPPING
 
 torch.set_num_threads(1)
 ONE_LABEL = [task for task in TASKS if task != "actors"]
-# Of 24 training clips of 16 pixels and their labels in both domains, before classes could overlap.
+# Of 24 training clips of 16 pixels and their labels in both domains, of crisp classes: of those
+# that can overlap, before they could.
 CRISP = {
+    "colour12": 0xFDD8E654,
+    "colmot12": 0x869231E7,
     "detail12": 0x6625D7B2,
     "motion12": 0x206AFE40,
     "texmot12": 0x35419534,

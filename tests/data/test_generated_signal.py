@@ -74,6 +74,35 @@ def test_motion_is_told_by_flow_and_not_by_a_frame():
     assert moving > 0.6
 
 
+def hues(shown: Rendered) -> torch.Tensor:
+    """The labelled object's mean colour without its greyness, of length 1, (N, 3)."""
+    own = (shown.layers == 1)[..., None]
+    colour = (own * shown.clips).float().sum((1, 2, 3)) / own.sum((1, 2, 3))
+    return F.normalize(colour - colour.mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "by_flow", "by_hue"),
+    [
+        ("colour12", slice(0, 12), (0, 0.16), (0.5, 1)),
+        ("colmot12", slice(0, 6), (0.6, 1), (0, 0.3)),
+        ("colmot12", slice(6, 12), (0, 0.3), (0.8, 1)),
+    ],
+)
+def test_colours_are_told_by_the_hue_alone_and_moves_by_the_flow_alone(
+    task, classes, by_flow, by_hue
+):
+    known, asked = both(GeneratedSpec(task, 0), 720, 360, truth=True)
+    of_kind = [np.isin(shown.labels, np.arange(12)[classes]) for shown in (known, asked)]
+    for read, (least, most) in ((affine_flow, by_flow), (hues, by_hue)):
+        one, label, other, wanted = (
+            part
+            for shown, chosen in zip((known, asked), of_kind, strict=True)
+            for part in (read(shown)[chosen], shown.labels[chosen] - classes.start)
+        )
+        assert least <= accuracy(one, label, other, wanted) <= most
+
+
 def local_correlations(frames: torch.Tensor, reach: int = 2) -> torch.Tensor:
     """Correlations (N, lags) of the middle of frames (N, H, W) with itself up to `reach` pixels.
 

@@ -9,8 +9,10 @@ from kdlib.data.generated.looks import SHAPES, TEXTURES
 from kdlib.data.generated.motion import SWAY, Path, event_pair, orbit, programme
 from kdlib.data.generated.spec import (
     ACTIONS,
+    COLOURS,
     MAX_ACTORS,
     MOTIONS,
+    MOVES,
     PERIOD_RATIO,
     RATES,
     TASKS,
@@ -19,6 +21,7 @@ from kdlib.data.generated.spec import (
 )
 
 _ACTIONS = np.array([MOTIONS.index(name) for name in ACTIONS])
+_MOVES = np.array([MOTIONS.index(name) for name in MOVES])
 _TEXTURE_MOTIONS = np.array([MOTIONS.index(name) for name in TEXTURE_MOTIONS])
 _OBJECTS = {"actors": MAX_ACTORS, "order": 2}
 
@@ -27,14 +30,15 @@ _OBJECTS = {"actors": MAX_ACTORS, "order": 2}
 class Cast:
     """Objects in N clips, arrays (N, A).
 
-    shape and texture: indices into SHAPES and TEXTURES. period: of the texture, in pixels.
-    orientation: of the texture's wave, in radians clockwise from the right. contrast: 0..1.
-    radius: in sides. place (N, A, 2): at frame T // 2, in sides. motion: index into MOTIONS, or
-    SWAY. speed: factor on the motion's extent. present: bool.
+    shape and texture: indices into SHAPES and TEXTURES. hue: of the colour, 0..1 from red to red.
+    period: of the texture, in pixels. orientation: of the texture's wave, in radians clockwise from
+    the right. contrast: 0..1. radius: in sides. place (N, A, 2): at frame T // 2, in sides.
+    motion: index into MOTIONS, or SWAY. speed: factor on the motion's extent. present: bool.
     """
 
     shape: np.ndarray
     texture: np.ndarray
+    hue: np.ndarray
     period: np.ndarray
     orientation: np.ndarray
     contrast: np.ndarray
@@ -69,6 +73,7 @@ def random_cast(spec: GeneratedSpec, objects: int, draws: Draws) -> Cast:
     return Cast(
         shape=draws.integers("shape", len(SHAPES), shape),
         texture=np.zeros_like(radius, np.int64),
+        hue=draws.uniform("hue", shape=shape),
         period=radius * spec.size * draws.uniform("period", 0.55, 0.95, shape),
         orientation=draws.uniform("orientation", 0, np.pi, shape),
         contrast=np.full_like(radius, spec.contrast),
@@ -114,6 +119,10 @@ def labelled_cast(spec: GeneratedSpec, label: np.ndarray, draws: Draws) -> Cast:
             corner = np.argsort(draws.uniform("corner", shape=(MAX_ACTORS,)), 1)
             cell = np.stack([corner % 2, corner // 2], -1)
             cast.place = 0.27 + 0.46 * cell + 0.25 * (cast.place - 0.5)
+        case "colour12":
+            cast.hue = labels / len(COLOURS)
+        case "colmot12":
+            _colmot12(cast, labels)
         case "mix12":
             _mix12(cast, labels, fine, draws)
     return cast
@@ -130,6 +139,15 @@ def _show_texture(cast: Cast) -> None:
     cast.period = 1.4 * cast.period
     cast.orientation = 0.25 * (cast.orientation - np.pi / 2)
     cast.contrast = np.minimum(1.25 * cast.contrast, 1.0)
+
+
+def _colmot12(cast: Cast, labels: np.ndarray) -> None:
+    """Disks that move in six ways, and stars of six colours that sway."""
+    half = len(MOVES)
+    moves, member = labels < half, labels % half
+    cast.shape = np.where(moves, SHAPES.index("disk"), SHAPES.index("star"))
+    cast.motion = np.where(moves, _MOVES[member], SWAY)
+    cast.hue = np.where(moves, cast.hue, member / half)
 
 
 def _mix12(cast: Cast, labels: np.ndarray, fine: float, draws: Draws) -> None:

@@ -141,10 +141,9 @@ def _objects(spec: GeneratedSpec, cast: Cast, path: Path, scene: Scene, draws: D
     shape = cast.radius.shape[1:]
     rest = cast.radius * spec.size
     tilt = draws.uniform("tilt", -0.3, 0.3, shape)
-    hue = draws.uniform("hue", shape=shape)
     pale = draws.uniform("pale", 0.30, 0.60, shape)
-    light = hsv_to_rgb(hue, pale, draws.uniform("bright", 0.92, 1.0, shape))
-    hue = hue + draws.uniform("second hue", -0.12, 0.12, shape)
+    light = hsv_to_rgb(cast.hue, pale, draws.uniform("bright", 0.92, 1.0, shape))
+    hue = cast.hue + draws.uniform("second hue", -0.12, 0.12, shape)
     depth = draws.uniform("depth", 0.35, 0.50, shape) * (0.9 if spec.domain == "shifted" else 1.0)
     dark = hsv_to_rgb(hue, draws.uniform("rich", 0.75, 0.95, shape), depth)
     wave = [

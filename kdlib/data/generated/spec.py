@@ -19,6 +19,14 @@ RATES = (1, 2, 4, 8)
 PERIODS = ("fine", "medium", "coarse")
 PERIOD_RATIO = 1.3
 ORIENTATIONS = ("horizontal", "rising", "vertical", "falling")
+# colmot12: six classes told apart by motion, those of MOVES, and six by colour.
+MOVES = MOTIONS[:4] + MOTIONS[8:10]
+DISKS = ("going right", "going left", "going up", "going down", "growing", "shrinking")
+# Around the wheel, red at hue 0.
+COLOURS = (
+    "red", "orange", "yellow", "lime", "green", "mint",
+    "cyan", "azure", "blue", "violet", "magenta", "rose",
+)  # fmt: skip
 # mix12: three classes told apart by each of: motion, fine detail, texture, sense of rotation.
 MIX = (
     "disk going right", "disk going up", "disk growing",
@@ -28,6 +36,8 @@ MIX = (
 )  # fmt: skip
 
 TASKS: dict[str, tuple[str, ...]] = {
+    "colour12": COLOURS,
+    "colmot12": (*(f"disk {m}" for m in DISKS), *(f"{c} star" for c in COLOURS[::2])),
     "detail12": tuple(f"{p} {o} stripes" for p in PERIODS for o in ORIENTATIONS),
     "motion12": MOTIONS,
     "texmot12": tuple(f"{t} moving {m}" for t in TEXTURES for m in TEXTURE_MOTIONS),
