@@ -218,7 +218,7 @@ def probes(runs: Runs, seeds: tuple[int, ...]) -> Made:
 
 
 def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By share of classes, training clips and name: labels, the teacher, and D3D."""
+    """By share of classes, training clips and name: labels, the teacher, and both students."""
     found = {}
     for share in TASKS:
         for clips in runs.scale.regimes:
@@ -226,6 +226,7 @@ def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tu
                 "S3D-G": partial(runs.network, clips=clips, share=share),
                 "flow teacher": partial(runs.teacher, share=share),
                 "D3D": partial(runs.distilled, clips=clips, share=share),
+                "MARS": partial(runs.distilled, target="features", clips=clips, share=share),
             }
             for name, make in makers.items():
                 found[share, clips, name] = tuple(make(seed) for seed in seeds)
