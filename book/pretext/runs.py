@@ -39,7 +39,7 @@ RATES = {"RSPNet": 1e-3}  # of a pre-training: at 2e-3 and momentum 0.9 appearan
 STEP = 4  # source frames between those of a clip where the task does not say
 SPEEDS = (2, 8)  # of RSPNet: four times as fast; the released code offers that beside twice
 # Of a pre-training's steps, for tasks that are learnt sooner.
-SHARES = {"RotNet": 0.25, "VCOP": 0.25, "PRP": 0.25, "CVRL": 0.5, "TDL": 0.5}
+SHARES = {"RotNet": 1 / 3, "VCOP": 1 / 3, "PRP": 1 / 3, "CVRL": 2 / 3, "TDL": 2 / 3}
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,17 @@ SCALES = {
     ),
     "laptop": Scale(
         (160, 480, 800, 1600),
-        800,
+        600,
         120,
         1000,
-        36,
+        30,
         _SMALL,
         ((60, 120), (160, 1600)),
-        8,
+        10,
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
-        16_000,
+        12_000,
         1_200,
         6_000,
         60,

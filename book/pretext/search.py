@@ -65,9 +65,22 @@ TESTBEDS = {
     "motion12 after texmot12, 24 px, 36 epochs, speeds 4 apart, 800 videos": Testbed(
         epochs=36, speeds=(2, 8)
     ),
+    "motion12 after texmot12, 24 px, 24 epochs, speeds 4 apart, 800 videos, 600 steps": Testbed(
+        epochs=24, steps=600, speeds=(2, 8)
+    ),
+    "motion12 after texmot12, 24 px, 36 epochs, speeds 4 apart, 800 videos, 600 steps": Testbed(
+        epochs=36, steps=600, speeds=(2, 8)
+    ),
+    "motion12 after texmot12, 24 px, 30 epochs, speeds 4 apart, 800 videos, 600 steps": Testbed(
+        epochs=30, steps=600, speeds=(2, 8)
+    ),
 }
 # Testbeds of which no student was tried.
-UNTAUGHT = ()
+UNTAUGHT = (
+    "motion12 after texmot12, 24 px, 36 epochs, speeds 4 apart, half the learning rate",
+    "motion12 after texmot12, 24 px, 60 clips, 60 epochs, speeds 4 apart",
+    "motion12 after texmot12, 24 px, 60 clips, 60 epochs, speeds 4 apart, 800 videos",
+)
 # Of the loss of several teachers, on the first testbed.
 CONSTANTS = {
     "T = 1": {"temperature": 1.0},
