@@ -133,6 +133,20 @@ def _scenes(groups: np.ndarray, questions: int) -> np.ndarray:
     return np.tile(groups, questions // len(groups))
 
 
+def pretraining_table(records: Records) -> pd.DataFrame:
+    """A row a network: from random weights, fine-tuned after RSPNet, the gain paired by seed."""
+    return pd.DataFrame(
+        {
+            "network": network,
+            "from random weights|top-1 %": tables.accuracy(records[network, "random"]),
+            "fine-tuned|top-1 %": tables.accuracy(records[network, "fine-tuned"]),
+            "gain": tables.gain(records[network, "fine-tuned"], records[network, "random"]),
+            "n": len(records[network, "random"]),
+        }
+        for network in dict.fromkeys(network for network, _ in records)
+    )
+
+
 def ensemble_table(records: Records) -> pd.DataFrame:
     """A row a training of the comparisons that the paper lacks; gains are over labels alone."""
     baseline = records[BASELINE]

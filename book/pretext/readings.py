@@ -85,6 +85,21 @@ def tasks(value: Any, records: Records) -> Reading:
     )
 
 
+def pretraining(value: Any, records: Records) -> Reading:
+    """Fine-tuned against from random weights."""
+    compared = {
+        network: (records[network, "fine-tuned"], records[network, "random"])
+        for network in dict.fromkeys(network for network, _ in records)
+    }
+    each = "; ".join(f"{name} {difference({name: pair})}" for name, pair in compared.items())
+    return Reading(
+        f"Fine-tuned less from random weights: {each}; mean over both {difference(compared)}.",
+        "With few labels much depends on which clips have them and on the random weights: "
+        "one seed says little. All fine-tunings of a network start from one pre-training.",
+        power(compared),
+    )
+
+
 def ensembles(value: Any, records: Records) -> Reading:
     """Two teachers, one, and none."""
     baseline = records[BASELINE]
@@ -123,6 +138,7 @@ READINGS = {
     "pretext/table-3": partial(taught, student="S", over="tasks"),
     "pretext/table-4": partial(taught, student="S", over="categories"),
     "pretext/tasks": tasks,
+    "pretext/pretraining": pretraining,
     "pretext/ensembles": ensembles,
     "pretext/figure-1": maps,
     "pretext/blocks": maps,

@@ -38,7 +38,8 @@ RATE = 4e-3  # of learning
 RATES = {"RSPNet": 1e-3}  # of a pre-training: at 2e-3 and momentum 0.9 appearance collapses
 STEP = 4  # source frames between those of a clip where the task does not say
 SPEEDS = (2, 8)  # of RSPNet: four times as fast; the released code offers that beside twice
-SHARES = {"RotNet": 0.25, "VCOP": 0.25, "CVRL": 0.5, "TDL": 0.5}  # of a pre-training's steps
+# Of a pre-training's steps, for tasks that are learnt sooner.
+SHARES = {"RotNet": 1 / 3, "VCOP": 1 / 3, "PRP": 1 / 3, "CVRL": 2 / 3, "TDL": 2 / 3}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Scale:
         is judged.
     hidden: of CVRL's projection. decoder: channels of PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
+    seeds: of the comparison of fine-tuning with random weights, on which most sentences rest.
     """
 
     subsets: tuple[int, int, int, int]
@@ -63,6 +65,7 @@ class Scale:
     epochs: int
     networks: dict[str, dict[str, Option]]
     regimes: tuple[tuple[int, ...], tuple[int, ...]]
+    seeds: int
     frames: int = 4
     size: int = 24
     length: int = 32
@@ -96,6 +99,7 @@ SCALES = {
         1,
         _TINY,
         ((12, 24), (16, 32)),
+        2,
         asked=48,
         hidden=8,
         queue=32,
@@ -103,22 +107,24 @@ SCALES = {
         batch=8,
     ),
     "laptop": Scale(
-        (100, 200, 400, 800),
-        800,
+        (160, 480, 800, 1600),
+        600,
         120,
         1000,
-        36,
+        30,
         _SMALL,
-        ((60, 120), (100, 800)),
+        ((60, 120), (160, 1600)),
+        10,
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
-        16_000,
+        12_000,
         1_200,
         6_000,
         60,
         _WIDE,
         ((300, 600, 1_200, 2_400), (2_000, 6_000, 10_000, 20_000)),
+        5,
         frames=8,
         size=56,
         length=64,
@@ -330,6 +336,16 @@ def tasks(runs: Runs, seeds: tuple[int, ...]) -> Made:
         of = runs.default(SHUFFLENET, task)
         found[task, "pre-trained"] = (runs.pretraining(of),)
         found[task, "fine-tuned"] = tuple(runs.tuned(of, seed) for seed in seeds)
+    return found
+
+
+def pretrained(runs: Runs) -> Made:
+    """By network and start: from random weights, and fine-tuned after RSPNet."""
+    seeds, found = range(runs.setting.seeds or runs.scale.seeds), {}
+    for network in NETWORKS:
+        of = runs.default(network, "RSPNet")
+        found[network, "random"] = tuple(runs.direct(network, seed) for seed in seeds)
+        found[network, "fine-tuned"] = tuple(runs.tuned(of, seed) for seed in seeds)
     return found
 
 

@@ -98,6 +98,12 @@ def _beyond(made: Runs) -> list[Study]:
             runs.tasks(made, seeds),
         ),
         Study(
+            "pretext/pretraining",
+            "What the pre-training is worth: fine-tuned, and from random weights",
+            measured.pretraining_table,
+            runs.pretrained(made),
+        ),
+        Study(
             "pretext/ensembles",
             "Two teachers beside one and none; gains are over labels alone",
             measured.ensemble_table,

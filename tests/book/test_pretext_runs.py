@@ -104,6 +104,28 @@ def test_all_are_trained_as_long_and_pre_training_is_all_that_a_teacher_has_more
         assert replace(tuned, start=None) == alone
 
 
+@pytest.mark.parametrize("given", [0, 3])
+def test_what_pre_training_is_worth_has_seeds_of_its_own_unless_they_are_given(given):
+    small = Runs(Setting("laptop", seeds=given))
+    found = runs.pretrained(small)
+    wanted = given or small.scale.seeds
+    assert given or wanted > len(small.setting.headline)
+    for network in NETWORKS:
+        alone, tuned = found[network, "random"], found[network, "fine-tuned"]
+        assert [spec.seed for spec in alone] == [spec.data.seed for spec in alone]
+        assert len({spec.seed for spec in alone}) == len(alone) == wanted
+        assert tuple(replace(spec, start=None) for spec in tuned) == alone
+        assert {spec.start.run for spec in tuned} == {
+            small.pretraining(small.default(network, "RSPNet"))
+        }
+
+
+@pytest.mark.parametrize("profile", ["laptop", "gpu"])
+def test_subsets_are_in_the_proportions_of_the_printed_ones(profile):
+    subsets = Runs(Setting(profile)).scale.subsets
+    assert [10 * videos / subsets[0] for videos in subsets] == [10, 30, 50, 100]
+
+
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "gpu"])
 def test_every_profile_has_all_studies(profile):
     from book.pretext.study import studies
