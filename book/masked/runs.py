@@ -16,7 +16,8 @@ POOL = "generated/mix12"  # the videos of the pre-training
 PICTURES = "generated/image"
 ACTORS = "generated/actors"
 PRETRAINING = 60_000  # the seed of its clips, which no other run has
-RATE = 2e-3  # of learning
+RATE = 2e-3  # of the pre-trainings
+HEAD: dict[str, Option] = {"head_norm": "batch", "pool": "max"}  # see `search`
 
 Kind = Literal["image", "video"]
 Places = Literal["masked", "visible", "all"]
@@ -30,7 +31,7 @@ class Scale:
         200, 400, 800 and 1600; the third is the teachers', the last the one that is compared.
     features: epochs of MVD, as many as the first of `pixels`; the second is the usual one.
     labelled: clips of a target, actors' clips and pictures likewise. network: options of the vit.
-    mask_ratio: of videos and of pictures. decoder: its blocks.
+    mask_ratio: of videos and of pictures. decoder: its blocks. rate: with labels.
     regimes: labelled clips of the map, whose other axis is `features`.
     """
 
@@ -49,10 +50,10 @@ class Scale:
     held_out: int = 192
     pretrain_batch: int = 32
     batch: int = 16
+    rate: float = RATE
 
     @property
     def features(self) -> tuple[int, int, int]:
-        """Epochs of MVD."""
         return self.pixels[:3]
 
 
@@ -64,7 +65,7 @@ SCALES = {
         labelled=24,
         test=24,
         epochs=1,
-        network={"width": 32, "blocks": 2, "heads": 2, "patch": 8, "head_norm": "batch"},
+        network={"width": 32, "blocks": 2, "heads": 2, "patch": 8, **HEAD},
         regimes=(12, 24),
         held_out=48,
         pretrain_batch=8,
@@ -76,10 +77,11 @@ SCALES = {
         pixels=(3, 6, 12, 24),
         labelled=240,
         test=480,
-        epochs=12,
-        network={"width": 48, "blocks": 2, "heads": 3, "patch": 4, "head_norm": "batch"},
-        regimes=(60, 120, 240),
+        epochs=9,
+        network={"width": 48, "blocks": 2, "heads": 3, "patch": 4, **HEAD},
+        regimes=(60, 240),
         size=24,
+        rate=8e-3,
     ),
     "gpu": Scale(
         videos=8_000,
@@ -171,7 +173,7 @@ class Runs:
         return RunSpec(
             data,
             self.model(of),
-            self._recipe(of.epochs, scale.pretrain_batch, beta2=0.95),
+            self._recipe(of.epochs, scale.pretrain_batch, RATE, beta2=0.95),
             MethodSpec("mvd" if teachers else "mae", teachers, options),
             start=Start(self.pretraining(of.start), "backbone") if of.start else None,
         )
@@ -234,15 +236,15 @@ class Runs:
     def _tuned(
         self, data: DataSpec, model: ModelSpec, of: Pretraining | None, seed: int
     ) -> RunSpec:
-        recipe = self._recipe(self.scale.epochs, self.scale.batch)
+        recipe = self._recipe(self.scale.epochs, self.scale.batch, self.scale.rate)
         start = Start(self.pretraining(of), "backbone") if of else None
         return RunSpec(data, model, recipe, seed=seed, start=start)
 
-    def _recipe(self, epochs: int, batch: int, beta2: float = 0.999) -> Recipe:
-        """AdamW on a cosine, the same for all."""
+    def _recipe(self, epochs: int, batch: int, rate: float, beta2: float = 0.999) -> Recipe:
+        """AdamW on a cosine, the same for all pre-trainings and for all trainings on labels."""
         return Recipe(
             epochs=epochs,
-            learning_rate=RATE,
+            learning_rate=rate,
             batch_size=batch,
             weight_decay=0.05,
             warmup_epochs=min(2, epochs / 4),

@@ -28,6 +28,7 @@ SIZES = {
 EPS = 1e-6  # of every LayerNorm
 Grid = tuple[int, int, int]
 Positions = Literal["axes", "index"]
+Pool = Literal["mean", "max"]
 
 
 class Attention(nn.Module):
@@ -248,13 +249,27 @@ def _inflate(module: Any, state: dict[str, Tensor], prefix: str, *_: object) -> 
 
 
 class NormalisedHead(ClassificationHead):
-    """Average pooling, a norm, dropout and a linear layer: K logits of a map."""
+    """Pooling, a norm, dropout and a linear layer: K logits of a map.
+
+    pool: see `build`.
+    """
 
     def __init__(
-        self, channels: int, classes: int, dropout: float, fc_std: float, norm: nn.Module
+        self,
+        channels: int,
+        classes: int,
+        dropout: float,
+        fc_std: float,
+        norm: nn.Module,
+        pool: Pool,
     ) -> None:
         super().__init__(channels, classes, dropout, fc_std)
-        self.norm = norm
+        self.norm, self.pool = norm, pool
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, K) of a map (B, C, T', h, w)."""
+        places = features.mean((3, 4)) if self.pool == "mean" else features.amax((3, 4))
+        return self.of_pooled(places.mean(2))
 
     def of_pooled(self, pooled: Tensor) -> Tensor:
         """Logits (B, K) of a pooled map (B, C)."""
@@ -279,6 +294,7 @@ def build(
     dropout: Probability = 0.0,
     drop_path: Probability = 0.0,
     head_norm: Literal["layer", "batch"] = "layer",
+    pool: Pool = "mean",
 ) -> VideoModel:
     """A transformer on tubelets of 2 x 16 x 16 pixels; its map is (B, C, T / 2, H / 16, W / 16).
 
@@ -291,6 +307,8 @@ def build(
     head_norm: of the pooled map. Most of it is alike in all clips, and LayerNorm keeps that: a
         micro network hardly tells them apart in its few steps. "batch" is BatchNorm without
         weights, as before MAE's linear probes (He et al. 2022, A.1).
+    pool: of the map before that, "mean" of all places, or at each time the "max" of each channel,
+        whose mean over time is taken: what moves is on few places, and their mean hides it.
 
     A video network takes over an image network's weights, its patches repeated in time.
     """
@@ -315,5 +333,5 @@ def build(
     # As good as zero in the released code; a few hundred steps of a micro network are too few then.
     fc_std = 0.02 if backbone == "micro" else 2e-5
     norm = nn.LayerNorm(width, EPS) if head_norm == "layer" else nn.BatchNorm1d(width, affine=False)
-    model.head = NormalisedHead(width, classes, dropout, fc_std, norm)
+    model.head = NormalisedHead(width, classes, dropout, fc_std, norm, pool)
     return model

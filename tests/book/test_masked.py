@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from book.masked import audit, checks, printed, recipes, runs, tables
+from book.masked import audit, checks, printed, recipes, runs, search, tables
 from book.masked.runs import FROM_BOTH, PIXELS, ROLES_OF, SCRATCH, Runs
 from book.masked.study import studies
 from kdlib.analysis.statistics import Interval
 from kdlib.study.claims import checks_of, read
+from kdlib.study.published import read_table
+from kdlib.study.search import SEEDS as SEARCHED
 from kdlib.study.setting import ROOT, Setting
 
 FOLDER = ROOT / "book" / "masked"
@@ -239,6 +241,36 @@ def test_figure_4_has_the_time_of_what_was_fine_tuned(made):
             assert specs[0].start.run == found["pre-trained", *label][0]
     longest = str(max(made.scale.pixels))
     assert found["target", PIXELS, longest] == runs.starts(made, SEEDS)["target", PIXELS]
+
+
+# Search
+
+
+def test_the_kept_search_has_all_candidates_on_clips_that_no_other_row_has(made):
+    asked = search.candidates(made)
+    rows = read_table(FOLDER / "search.csv")
+    assert list(zip(rows["testbed"], rows["training"], strict=True)) == list(asked)
+    assert [int(n) for n in rows["n"]] == [len(specs) for specs in asked.values()]
+    seeds = {spec.data.seed for specs in asked.values() for spec in specs}
+    assert seeds == set(SEARCHED)
+    assert not seeds & set(range(Setting("gpu").scale.headline_seeds))
+
+
+def test_starts_of_a_testbed_differ_in_nothing_else_but_positions(made):
+    bare = {}
+    for (testbed, _), specs in search.candidates(made).items():
+        for spec in specs:
+            options = {"tubelet": 2, **spec.model.options, "positions": ""}
+            alike = replace(spec, start=None, model=replace(spec.model, options=options))
+            bare.setdefault((testbed, spec.seed), set()).add(alike.to_json())
+    assert {len(alike) for alike in bare.values()} == {1}
+
+
+def test_the_best_testbed_is_the_chapters_but_for_its_epochs(made):
+    chosen = search.candidates(made)["motion12, max of places, rate 0.008", "masked pixels"][0]
+    tuned = made.tuned(made.videomae, chosen.seed)
+    recipe = replace(tuned.recipe, epochs=chosen.recipe.epochs)
+    assert chosen == replace(tuned, recipe=recipe)
 
 
 # Claims

@@ -240,6 +240,15 @@ def test_the_head_normalises_the_pooled_map():
         model.head.by_place(maps)
 
 
+def test_a_head_of_maxima_sees_what_is_on_one_place_and_averages_over_time():
+    model = models.build("vit", 4, **SMALL, head_norm="batch", pool="max").eval()
+    maps = torch.zeros(2, 32, 4, 4, 4)
+    maps[0, :, 1, 2, 3], maps[0, :, 3, 0, 1] = 8.0, 4.0
+    pooled = torch.stack([torch.full((32,), 3.0), torch.zeros(32)])
+    torch.testing.assert_close(model.head(maps), model.head.of_pooled(pooled))
+    assert not torch.allclose(*model.head(maps))
+
+
 def test_a_batch_norm_in_the_head_leaves_what_tells_clips_apart():
     model = models.build("vit", 4, **SMALL, head_norm="batch")
     assert not list(model.head.norm.parameters())
