@@ -213,9 +213,20 @@ class Runs:
         model = self.model(of) if of.network == "video" else self._vit()
         return self._tuned(self.labelled(role, seed, clips), model, of, seed)
 
-    def scratch(self, seed: int, *, role: str = "target", clips: int | None = None) -> RunSpec:
-        """The network of MVD's student from random weights, for as long as a fine-tuning."""
-        return self._tuned(self.labelled(role, seed, clips), self._vit(), None, seed)
+    def scratch(
+        self,
+        seed: int,
+        *,
+        role: str = "target",
+        clips: int | None = None,
+        like: Pretraining | None = None,
+    ) -> RunSpec:
+        """The network of MVD's student from random weights, for as long as a fine-tuning.
+
+        like: the network of this pre-training instead.
+        """
+        model = self.model(like) if like else self._vit()
+        return self._tuned(self.labelled(role, seed, clips), model, None, seed)
 
     def detector(self, of: Pretraining | None, seed: int, *, labels: bool = False) -> RunSpec:
         """What each actor does, by a pre-trained network; None is from scratch.
@@ -268,11 +279,12 @@ def by_task(runs: Runs, starts: dict[str, Pretraining | None], seeds: tuple[int,
 
 
 SCRATCH, PIXELS = "from scratch", "pixels"
+AS_PIXELS = "from scratch, VideoMAE's positions"
 FROM_IMAGE, FROM_VIDEO, FROM_BOTH = "MVD, image teacher", "MVD, video teacher", "MVD, both teachers"
 
 
 def starts(runs: Runs, seeds: tuple[int, ...]) -> Made:
-    """What the appendix lacks: all starts side by side."""
+    """What the appendix lacks: all starts side by side, and what pixels start beside."""
     image, video = runs.image_teacher, runs.video_teacher
     named = {
         SCRATCH: None,
@@ -283,7 +295,13 @@ def starts(runs: Runs, seeds: tuple[int, ...]) -> Made:
         FROM_VIDEO: runs.distilled(video),
         FROM_BOTH: runs.mvd,
     }
-    return by_task(runs, named, seeds)
+    alike = {
+        (role, AS_PIXELS): tuple(
+            runs.scratch(seed, role=role, like=runs.videomae) for seed in seeds
+        )
+        for role in ROLES_OF
+    }
+    return by_task(runs, named, seeds) | alike
 
 
 def token_by_token(runs: Runs, seeds: tuple[int, ...]) -> Made:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from book.masked import audit, checks, printed, recipes, runs, search, tables
-from book.masked.runs import FROM_BOTH, PIXELS, ROLES_OF, SCRATCH, Runs
+from book.masked.runs import AS_PIXELS, FROM_BOTH, PIXELS, ROLES_OF, SCRATCH, Runs
 from book.masked.study import studies
 from kdlib.analysis.statistics import Interval
 from kdlib.study.claims import checks_of, read
@@ -213,6 +213,14 @@ def test_pixels_are_trained_four_times_as_long_as_features(made):
         assert (pixels.method.name, features.method.name) == ("mae", "mvd")
         assert pixels.recipe.epochs == 4 * features.recipe.epochs
     assert len(started(found, "image", "features").method.teachers) == 1
+
+
+def test_what_pixels_are_held_against_differs_in_its_start_alone(made):
+    found = runs.starts(made, SEEDS)
+    for role in ROLES_OF:
+        bare = tuple(replace(spec, start=None) for spec in found[role, PIXELS])
+        assert found[role, AS_PIXELS] == bare
+        assert found[role, SCRATCH] != bare
 
 
 def test_detectors_differ_in_their_start_alone(made):
