@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from kdlib.errors import UserError
 from kdlib.press.notebooks import parameters
+from kdlib.study import opening
 from kdlib.study.opening import PARAMETERS, check_names, open_chapter
 from kdlib.study.setting import ROOT
 
@@ -54,6 +56,16 @@ def test_a_real_set_that_the_chapter_does_not_read_is_refused(tmp_path, monkeypa
     # Under `reproduce` another chapter may be who reads it.
     monkeypatch.setenv("KDLIB_TRAIN", "never")
     assert open_chapter("resolution", **given).roles == ("target",)
+
+
+def test_what_the_library_warns_of_is_a_note_in_words_once(capsys):
+    others = []
+    said = partial(opening._shown, otherwise=lambda *given: others.append(given))
+    for _ in range(2):
+        said("two files\n  are left out", UserWarning, str(ROOT / "kdlib/data/real.py"), 9)
+    said("deprecated", FutureWarning, "/else/where.py", 9, None, "x = 1")
+    assert capsys.readouterr().out == "note: two files\n  are left out\n"
+    assert others == [("deprecated", FutureWarning, "/else/where.py", 9, None, "x = 1")]
 
 
 @pytest.mark.slow
