@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from seaborn.utils import relative_luminance
 
 from kdlib.analysis.plots import panels
 from kdlib.analysis.statistics import Interval
@@ -39,7 +40,9 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
     """
     rows = list(dict.fromkeys(row for row, _ in _cells(records)))
     columns = list(dict.fromkeys(column for _, column in _cells(records)))
-    figure, axes = panels(1, len(pairs), width=1.2 + 2.9 * len(pairs), height=3.0, sharey=True)
+    # A cell has room for its interval in bold.
+    width = 1.2 + max(2.9, 1.15 * len(columns)) * len(pairs)
+    figure, axes = panels(1, len(pairs), width=width, height=3.0, sharey=True)
     found = {
         name: [[_difference(records, row, column, pair) for column in columns] for row in rows]
         for name, pair in pairs.items()
@@ -56,6 +59,7 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
         )
         for y, line in enumerate(grid):
             for x, cell in enumerate(line):
+                colour = shown.to_rgba(cell.estimate)
                 clear = np.isfinite(cell.low) and (cell.low > 0 or cell.high < 0)
                 plot.text(
                     x,
@@ -65,7 +69,8 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
                     va="center",
                     fontsize=8.5,
                     fontweight="bold" if clear else "normal",
-                    color="white" if abs(cell.estimate) > 0.7 * ends else "black",
+                    # As seaborn writes on its heat maps.
+                    color="black" if relative_luminance(colour) > 0.408 else "white",
                 )
         plot.set_xticks(range(len(columns)), [str(column) for column in columns])
         plot.set_yticks(range(len(rows)), [str(row) for row in rows])
