@@ -22,7 +22,7 @@ NOTEBOOKS = sorted(
     p for p in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
 )
 
-# What each package may import of kdlib, besides kdlib.errors and kdlib.options.
+# What each package may import of kdlib, besides kdlib.errors, kdlib.notes, kdlib.options.
 ALONE = ("data", "models", "losses", "analysis")
 BELOW_RUNS = (*ALONE, "clips", "tasks", "methods", "training")
 MAY_IMPORT = {
@@ -94,7 +94,7 @@ def imported(source, module):
 def forbidden(source, module):
     """The imports of `source` that its package may not make."""
     package = module.split(".")[1]
-    allowed = [f"kdlib.{name}" for name in (*MAY_IMPORT[package], "errors", "options")]
+    allowed = [f"kdlib.{name}" for name in (*MAY_IMPORT[package], "errors", "notes", "options")]
     return [
         name
         for name in imported(source, module)

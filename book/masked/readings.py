@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from book.masked.runs import GAINS, PIXELS, SCRATCH, TASKS
+from book.masked.regimes import GAINS
+from book.masked.runs import PIXELS, SCRATCH, TASKS
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, difference, gains, level, power, span
 from kdlib.study.regimes import regime_reading

@@ -1,7 +1,6 @@
 """The runs of the masked chapter at each profile."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 from kdlib.runs.spec import DataSpec, MethodSpec, ModelSpec, Option, RunSpec, Start
@@ -390,28 +389,3 @@ def pretrained(runs: Runs) -> Made:
         "student of both": runs.mvd,
     }
     return {(name,): (runs.pretraining(of),) for name, of in named.items()}
-
-
-# What a cell of the maps compares.
-GAINS = {
-    "MVD less from scratch": ("MVD", SCRATCH),
-    "MVD less pixels": ("MVD", PIXELS),
-}
-
-
-def regimes(
-    runs: Runs, role: str, seeds: tuple[int, ...]
-) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By labelled clips, epochs of the pre-training and name: from scratch, pixels, MVD."""
-    found = {}
-    for clips in runs.scale.regimes:
-        for epochs in runs.scale.features:
-            makers = {
-                SCRATCH: runs.scratch,
-                PIXELS: partial(runs.tuned, replace(runs.videomae, epochs=epochs)),
-                "MVD": partial(runs.tuned, replace(runs.mvd, epochs=epochs)),
-            }
-            for name, make in makers.items():
-                made = (make(seed, role=role, clips=clips) for seed in seeds)
-                found[clips, epochs, name] = tuple(made)
-    return found

@@ -5,7 +5,8 @@ from functools import partial
 
 from book.masked import audit, figures, recipes, runs, tables
 from book.masked.readings import READINGS
-from book.masked.runs import GAINS, PRINTED, ROLES_OF, TASKS, Runs
+from book.masked.regimes import GAINS, cells
+from book.masked.runs import PRINTED, ROLES_OF, TASKS, Runs
 from kdlib.study.chapter import Study
 from kdlib.study.regimes import regime_map, regime_table
 from kdlib.study.search import kept
@@ -128,9 +129,9 @@ def _regimes(made: Runs) -> list[Study]:
         if role in made.setting.roles:
             continue
         text = f"Where MVD pays on {TASKS[role]} (for {PRINTED[role]}): gains of a distilled start"
-        cells = runs.regimes(made, role, made.setting.claimed)
+        of_cells = cells(made, role, made.setting.claimed)
         found += [
-            Study(f"mvd/{prefix}regimes", text, partial(regime_map, **axes), cells),
-            Study(f"mvd/{prefix}regime-numbers", text, partial(regime_table, **axes), cells),
+            Study(f"mvd/{prefix}regimes", text, partial(regime_map, **axes), of_cells),
+            Study(f"mvd/{prefix}regime-numbers", text, partial(regime_table, **axes), of_cells),
         ]
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from book.masked import audit, checks, printed, recipes, runs, search, tables
+from book.masked.regimes import cells
 from book.masked.runs import AS_PIXELS, FROM_BOTH, PIXELS, ROLES_OF, SCRATCH, Runs
 from book.masked.study import studies
 from kdlib.analysis.statistics import Interval
@@ -235,7 +236,7 @@ def test_detectors_differ_in_their_start_alone(made):
 
 
 def test_the_headline_setting_is_a_cell_of_the_map(made):
-    found = runs.regimes(made, "target", SEEDS)
+    found = cells(made, "target", SEEDS)
     shown = runs.starts(made, SEEDS)
     clips, epochs = made.scale.labelled, made.scale.features[1]
     assert found[clips, epochs, "MVD"] == shown["target", FROM_BOTH]
