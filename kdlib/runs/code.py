@@ -10,9 +10,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
-# What only moves runs about: no number in a record can change with these.
+# What only moves runs about, or says what happened: no number in a record can change with these.
 ORCHESTRATORS = frozenset(
     {
+        "kdlib.data.disk",  # words for what a disk refuses
+        "kdlib.notes",
         "kdlib.runs.code",
         "kdlib.runs.datasets",  # the data have a key of their own
         "kdlib.runs.signals",
