@@ -69,8 +69,8 @@ def regime_map(records: Cells, pairs: Pairs, down: str, across: str) -> Figure:
                     va="center",
                     fontsize=8.5,
                     fontweight="bold" if clear else "normal",
-                    # As seaborn writes on its heat maps.
-                    color="black" if relative_luminance(colour) > 0.408 else "white",
+                    # Where black and white have the same contrast, 4.6 (WCAG).
+                    color="black" if relative_luminance(colour) > 0.179 else "white",
                 )
         plot.set_xticks(range(len(columns)), [str(column) for column in columns])
         plot.set_yticks(range(len(rows)), [str(row) for row in rows])

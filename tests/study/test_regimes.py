@@ -1,6 +1,7 @@
 """Maps of where an effect lives, of made-up scores whose differences are worked out by hand."""
 
 import pytest
+from seaborn.utils import relative_luminance
 
 from kdlib.study.regimes import regime_map, regime_reading, regime_table
 
@@ -43,6 +44,22 @@ def test_the_map_says_the_same_and_is_bold_where_the_interval_leaves_out_0(cells
     assert plot.images[0].get_array().tolist() == [pytest.approx([19.667, -5], abs=0.01)]
     low, high = plot.images[0].get_clim()
     assert low == -high, "0 must have the colour of nothing"
+
+
+def test_what_a_cell_says_is_seen_on_its_colour(cells):
+    many = {
+        (row, column, name): cells[16, column, name if row == 16 else other]
+        for row in (16, 32)
+        for column in (100, 200)
+        for name, other in (("ours", "theirs"), ("theirs", "ours"))
+    }
+    plot = regime_map(many, PAIRS, **AXES).axes[0]
+    shown = plot.images[0]
+    grounds = [relative_luminance(shown.to_rgba(v)) for v in shown.get_array().ravel()]
+    words = [relative_luminance(text.get_color()) for text in plot.texts]
+    assert min(grounds) < 0.1 < max(grounds), "else one colour would do"
+    for ground, word in zip(grounds, words, strict=True):
+        assert (max(ground, word) + 0.05) / (min(ground, word) + 0.05) > 4.5
 
 
 def test_where_nothing_differs_the_map_has_the_colour_of_nothing(cells):
