@@ -46,12 +46,12 @@ def test_the_map_says_the_same_and_is_bold_where_the_interval_leaves_out_0(cells
     assert low == -high, "0 must have the colour of nothing"
 
 
-def test_what_a_cell_says_is_seen_on_its_colour(cells):
+def test_what_a_cell_says_is_seen_on_its_colour(record):
+    rights = {(1, "ours"): 50, (2, "ours"): 0, (1, "theirs"): 0, (2, "theirs"): 50}
     many = {
-        (row, column, name): cells[16, column, name if row == 16 else other]
-        for row in (16, 32)
-        for column in (100, 200)
-        for name, other in (("ours", "theirs"), ("theirs", "ours"))
+        (row, column, name): [record(seed, 100 + more * column, 1000) for seed in range(3)]
+        for (row, name), more in rights.items()
+        for column in range(9)
     }
     plot = regime_map(many, PAIRS, **AXES).axes[0]
     shown = plot.images[0]
