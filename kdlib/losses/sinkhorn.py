@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kdlib.losses.kd import Reduction, reduce_batch
 
-_LARGEST = 300.0  # cost over regularization: u and v stay within twice that, float64 within exp(709)
+_LARGEST = 300.0  # cost over regularization: exp(2 * 300) is far within float64, as u and v are
 _USUAL = 200  # iterations, of twelve classes at the default settings
 _EVERY = 10  # iterations between two looks at the error: a look makes a GPU wait
 
