@@ -14,6 +14,7 @@ DEFAULTS: dict[str, Value] = {
     "threshold": 0.5, "history": 0.1, "rate": "polynomial", "interval": STARRED,
     "supervisor": "both", "gamma": 0.5,
 }  # fmt: skip
+ENDS = ("1", "10")  # the selection intervals that the sentence on them compares
 # Of each option, its title and how a printed value is read.
 OPTIONS: dict[str, tuple[str, Callable[[str], Value]]] = {
     "threshold": ("the interruption threshold η", float),

@@ -108,8 +108,10 @@ def _ahead(pairs: Pairs) -> int:
 
 
 def ablation(value: Any, records: Records, number: int) -> Reading:
-    """Tables 6 to 15."""
+    """Tables 6 to 15, over the seeds that all rows have."""
     shown, deciding = default(number), _with_most_seeds(records)
+    common = min(len(group) for label, group in records.items() if label[0] in deciding)
+    records = {label: group[:common] for label, group in records.items()}
     printed = list(dict.fromkeys(label[1] for label in records))
     by_value = {one: [records[pair, one] for pair in deciding] for one in printed}
     pairs: Pairs = {

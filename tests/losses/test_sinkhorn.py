@@ -65,7 +65,7 @@ def test_the_bound_on_iterations_holds_and_a_cost_too_large_is_refused():
     p, q, cost = draw()
     once = sinkhorn_loss(p, q, cost, iterations=1)
     assert abs(float(once) - float(sinkhorn_loss(p, q, cost))) > 1e-6
-    with pytest.raises(ValueError, match="cost: at most 700 times the regularization"):
+    with pytest.raises(ValueError, match="cost: at most 300 times the regularization"):
         sinkhorn_loss(p, q, cost, regularization=1e-4)
 
 
@@ -112,3 +112,14 @@ def test_without_numbers_shapes_pass_through():
     assert loss.shape == (2,)
     loss.sum().backward()
     assert p.grad.shape == (2, 5)
+
+
+def test_a_cost_as_large_as_is_allowed_gives_finite_numbers():
+    p, q, cost = draw(batch=8, classes=6)
+    p, cost = (5 * p).requires_grad_(), cost / cost.max()
+    loss = sinkhorn_loss(p, 5 * q, cost, regularization=1 / 300, iterations=300)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(p.grad).all()
+    whole, p = torch.ones(6, 6), p.detach()
+    assert float(sinkhorn_loss(p, q, whole, regularization=1 / 300)) == pytest.approx(1)
