@@ -24,6 +24,7 @@ class Scale:
     decoders. epochs: of a student of `clips` clips; others take as many steps.
     network: options of the small sibling of S3D-G. decoder: channels of the probe.
     regimes: training clips of the map, `clips` among them. seeds: of the headline comparison.
+    teacher_rate: of a teacher's learning; all others learn at `RATE`.
     """
 
     clips: int
@@ -40,14 +41,40 @@ class Scale:
     frames: int = 4
     size: int = 24
     batch: int = 16
-    teacher_batch: int = 32
+    teacher_batch: int = 64
+    teacher_rate: float = RATE
 
 
 _SMALL: dict[str, Option] = {"blocks": 1, "strides": "small", "norm_momentum": 0.1}
 SCALES = {
-    "smoke": Scale(24, 32, 24, 24, 1, 1, 1, {**_SMALL, "width": 4}, 8, (12, 24), seeds=2, batch=8),
+    "smoke": Scale(
+        24,
+        32,
+        24,
+        24,
+        1,
+        1,
+        1,
+        {**_SMALL, "width": 4},
+        8,
+        (12, 24),
+        seeds=2,
+        batch=8,
+        teacher_batch=32,
+    ),
     "laptop": Scale(
-        192, 1536, 384, 600, 16, 6, 12, {**_SMALL, "width": 8}, 32, (96, 192, 384), seeds=10
+        192,
+        1536,
+        384,
+        600,
+        14,
+        6,
+        6,
+        {**_SMALL, "width": 8},
+        32,
+        (96, 192, 384),
+        seeds=10,
+        teacher_rate=6e-3,
     ),
     "gpu": Scale(
         2_000,
@@ -120,7 +147,7 @@ class Runs:
     def teacher(self, seed: int, sees: Sees = "flow", share: int = HALF) -> RunSpec:
         """A network on labels alone, of as many clips as teachers have."""
         scale = self.scale
-        recipe = self._recipe(scale.teacher_epochs, scale.teacher_batch)
+        recipe = self._recipe(scale.teacher_epochs, scale.teacher_batch, scale.teacher_rate)
         return RunSpec(self.data(seed, scale.teacher, share), self.model(sees), recipe, seed=seed)
 
     def distilled(
@@ -156,11 +183,11 @@ class Runs:
             start=Start(of, "backbone") if of else None,
         )
 
-    def _recipe(self, epochs: int, batch: int) -> Recipe:
-        """AdamW on a cosine, the same for all."""
+    def _recipe(self, epochs: int, batch: int, rate: float = RATE) -> Recipe:
+        """AdamW on a cosine."""
         return Recipe(
             epochs=epochs,
-            learning_rate=RATE,
+            learning_rate=rate,
             batch_size=batch,
             weight_decay=0.02,
             warmup_epochs=min(1, epochs / 2),
@@ -218,7 +245,7 @@ def probes(runs: Runs, seeds: tuple[int, ...]) -> Made:
 
 
 def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By share of classes, training clips and name: labels, the teacher, and both students."""
+    """By share of classes, training clips and name: labels, the teacher, and its student."""
     found = {}
     for share in TASKS:
         for clips in runs.scale.regimes:
@@ -226,7 +253,6 @@ def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tu
                 "S3D-G": partial(runs.network, clips=clips, share=share),
                 "flow teacher": partial(runs.teacher, share=share),
                 "D3D": partial(runs.distilled, clips=clips, share=share),
-                "MARS": partial(runs.distilled, target="features", clips=clips, share=share),
             }
             for name, make in makers.items():
                 found[share, clips, name] = tuple(make(seed) for seed in seeds)

@@ -244,6 +244,13 @@ def test_a_worker_for_the_cpu_sees_no_gpu(device, hidden, monkeypatch):
     assert engine._environment(device)["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "3")
 
 
+def test_a_worker_keeps_what_it_frees_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    assert int(engine._environment("cpu")["MALLOC_TRIM_THRESHOLD_"]) == 2**30
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
+    assert engine._environment("cpu")["MALLOC_TRIM_THRESHOLD_"] == "4096"
+
+
 def test_threads_may_call_it(go, make_spec):
     outcomes = []
     thread = threading.Thread(target=lambda: outcomes.append(go(make_spec(), jobs=1)))
