@@ -5,7 +5,7 @@ from typing import Any
 
 from book.pretext.measured import BASELINE
 from book.pretext.printed import over_three_teachers
-from book.pretext.runs import GAINS
+from book.pretext.regimes import GAINS
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, difference, gains, level, power, span
 from kdlib.study.regimes import regime_reading
@@ -100,6 +100,21 @@ def pretraining(value: Any, records: Records) -> Reading:
     )
 
 
+def distillation(value: Any, records: Records) -> Reading:
+    """Students of one teacher against labels alone."""
+    baseline = records[BASELINE]
+    students = {
+        label[0]: (group, baseline) for label, group in records.items() if label != BASELINE
+    }
+    return Reading(
+        gains(students, "labels alone"),
+        "A teacher saw no other labels than its student: what it can add is what it learnt before, "
+        "and that soft targets teach more than hard ones. A student much smaller than what its "
+        "teacher knows may learn little of it.",
+        power(students),
+    )
+
+
 def ensembles(value: Any, records: Records) -> Reading:
     """Two teachers, one, and none."""
     baseline = records[BASELINE]
@@ -139,6 +154,7 @@ READINGS = {
     "pretext/table-4": partial(taught, student="S", over="categories"),
     "pretext/tasks": tasks,
     "pretext/pretraining": pretraining,
+    "pretext/distillation": distillation,
     "pretext/ensembles": ensembles,
     "pretext/figure-1": maps,
     "pretext/blocks": maps,

@@ -1,7 +1,7 @@
 """The runs of the pretext chapter at each profile."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kdlib.clips.batches import batches_per_epoch
@@ -34,7 +34,7 @@ TARGET = "generated/motion12"
 ROLES_OF = {"target": "source", "target2": "shifted"}  # the domain of the clips that stand for each
 POOL = "generated/texmot12"  # of the pre-training
 MOMENTUM = 0.99  # of the encoder of keys: the usual 0.999 is too slow for short trainings
-RATE = 4e-3  # of learning
+RATE = 4e-3  # of learning, where nothing else is said
 RATES = {"RSPNet": 1e-3}  # of a pre-training: at 2e-3 and momentum 0.9 appearance collapses
 STEP = 4  # source frames between those of a clip where the task does not say
 SPEEDS = (2, 8)  # of RSPNet: four times as fast; the released code offers that beside twice
@@ -49,13 +49,15 @@ class Scale:
     subsets: videos of the four pre-training sets, the counterparts of 10k to 100k, each part of the
         next; the third is the usual one, the second that of Table 3, as in the paper.
     pretrain_steps: of every pre-training, on few videos or on many; of some tasks a share of them.
-    labelled: training clips of the target. epochs: of teachers and students alike.
+    labelled: training clips of the target. epochs: of teachers and students alike. rates: at which
+        a network learns from labels and teachers.
     networks: options of the small siblings.
     held_out: clips that a pre-training is watched by. asked: clips, these among them, of which it
         is judged.
     hidden: of CVRL's projection. decoder: channels of PRP's branches. queue: of RSPNet, TDL.
     regimes: labelled clips, and videos of the pre-training, of the map.
-    seeds: of the comparison of fine-tuning with random weights, on which most sentences rest.
+    seeds: of the two controls on which most sentences rest: fine-tuning against random weights, and
+        the students of one teacher against labels alone.
     """
 
     subsets: tuple[int, int, int, int]
@@ -66,6 +68,7 @@ class Scale:
     networks: dict[str, dict[str, Option]]
     regimes: tuple[tuple[int, ...], tuple[int, ...]]
     seeds: int
+    rates: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NETWORKS, RATE))
     frames: int = 4
     size: int = 24
     length: int = 32
@@ -111,10 +114,11 @@ SCALES = {
         600,
         120,
         1000,
-        30,
+        20,
         _SMALL,
         ((60, 120), (160, 1600)),
         10,
+        rates={SHUFFLENET: 8e-3, R21D: 6e-3},
     ),
     "gpu": Scale(
         (2_000, 6_000, 10_000, 20_000),
@@ -154,6 +158,11 @@ class Runs:
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.scale = setting, scale_of("pretext", SCALES, setting)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the two controls on which most sentences rest."""
+        return range(self.setting.seeds or self.scale.seeds)
 
     def model(self, network: str) -> ModelSpec:
         """A small sibling of a network."""
@@ -229,7 +238,7 @@ class Runs:
         self, network: str, seed: int, *, role: str = "target", clips: int | None = None
     ) -> RunSpec:
         """A network on labels alone, from random weights."""
-        recipe = self._recipe(self.scale.epochs, self.scale.batch)
+        recipe = self._recipe(self.scale.epochs, self.scale.batch, self.scale.rates[network])
         return RunSpec(self.labelled(role, seed, clips), self.model(network), recipe, seed=seed)
 
     def tuned(
@@ -254,8 +263,8 @@ class Runs:
         method = MethodSpec("aekd", tuned, options)
         return replace(self.direct(network, seed, role=role, clips=clips), method=method)
 
-    def _recipe(self, epochs: int, batch: int, rate: float = RATE) -> Recipe:
-        """AdamW on a cosine, the same for all."""
+    def _recipe(self, epochs: int, batch: int, rate: float) -> Recipe:
+        """AdamW on a cosine."""
         return Recipe(
             epochs=epochs,
             learning_rate=rate,
@@ -341,12 +350,21 @@ def tasks(runs: Runs, seeds: tuple[int, ...]) -> Made:
 
 def pretrained(runs: Runs) -> Made:
     """By network and start: from random weights, and fine-tuned after RSPNet."""
-    seeds, found = range(runs.setting.seeds or runs.scale.seeds), {}
+    found = {}
     for network in NETWORKS:
         of = runs.default(network, "RSPNet")
-        found[network, "random"] = tuple(runs.direct(network, seed) for seed in seeds)
-        found[network, "fine-tuned"] = tuple(runs.tuned(of, seed) for seed in seeds)
+        found[network, "random"] = tuple(runs.direct(network, seed) for seed in runs.seeds)
+        found[network, "fine-tuned"] = tuple(runs.tuned(of, seed) for seed in runs.seeds)
     return found
+
+
+def distilled(runs: Runs) -> Made:
+    """ShuffleNet on labels alone, and under each of the teachers of `pretrained` by itself."""
+    makers = {"student, labels alone": partial(runs.direct, SHUFFLENET)}
+    for network in NETWORKS:
+        of = [runs.default(network, "RSPNet")]
+        makers[f"KD, teacher {network}"] = partial(runs.student, SHUFFLENET, of)
+    return {(label,): tuple(make(seed) for seed in runs.seeds) for label, make in makers.items()}
 
 
 def ensembles(runs: Runs, seeds: tuple[int, ...]) -> Made:
@@ -365,30 +383,3 @@ def ensembles(runs: Runs, seeds: tuple[int, ...]) -> Made:
         "average of logits": lambda s: under([first, second], s, combine="logits"),
     }
     return {(label,): tuple(make(seed) for seed in seeds) for label, make in makers.items()}
-
-
-# What a cell of the map compares.
-GAINS = {
-    "AE-KD less labels alone": ("AE-KD", "labels"),
-    "AE-KD less the best single teacher's student": ("AE-KD", "single"),
-}
-
-
-def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By labelled clips, videos of the pre-training and name: labels, one teacher, both."""
-    found = {}
-    for clips in runs.scale.regimes[0]:
-        for videos in runs.scale.regimes[1]:
-            both = [Pretraining(network, "RSPNet", videos) for network in NETWORKS]
-            makers = {
-                "labels": partial(runs.direct, SHUFFLENET, clips=clips),
-                "single": partial(_under, runs, both[1:], clips),
-                "AE-KD": partial(_under, runs, both, clips),
-            }
-            for name, make in makers.items():
-                found[clips, videos, name] = tuple(make(seed) for seed in seeds)
-    return found
-
-
-def _under(runs: Runs, teachers: Sequence[Pretraining], clips: int, seed: int) -> RunSpec:
-    return runs.student(SHUFFLENET, teachers, seed, clips=clips)

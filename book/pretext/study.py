@@ -5,7 +5,8 @@ from functools import partial
 
 from book.pretext import audit, maps, measured, runs, tables
 from book.pretext.readings import READINGS
-from book.pretext.runs import GAINS, SHUFFLENET, Runs
+from book.pretext.regimes import GAINS, regimes
+from book.pretext.runs import SHUFFLENET, Runs
 from kdlib.runs.spec import RunSpec
 from kdlib.study.chapter import Study
 from kdlib.study.regimes import regime_map, regime_table
@@ -104,6 +105,12 @@ def _beyond(made: Runs) -> list[Study]:
             runs.pretrained(made),
         ),
         Study(
+            "pretext/distillation",
+            "What one teacher is worth: its student; gains are over labels alone",
+            measured.ensemble_table,
+            runs.distilled(made),
+        ),
+        Study(
             "pretext/ensembles",
             "Two teachers beside one and none; gains are over labels alone",
             measured.ensemble_table,
@@ -113,7 +120,7 @@ def _beyond(made: Runs) -> list[Study]:
     ]
     if "target" not in made.setting.roles:  # a real set has the clips that it has
         text = "Where an ensemble pays: gain over labels alone, and over one teacher"
-        cells = runs.regimes(made, seeds)
+        cells = regimes(made, seeds)
         found += [
             Study("pretext/regimes", text, partial(regime_map, **axes), cells),
             Study("pretext/regime-numbers", text, partial(regime_table, **axes), cells),

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from book.pretext import maps, measured, runs
+from book.pretext.checks import SINGLE
 from book.pretext.printed import numbers
 from book.pretext.runs import DIFFICULTIES, NETWORKS, R21D, ROLES_OF, SHUFFLENET, TASKS, Runs
 from kdlib.runs.engine import run_all
 from kdlib.runs.plan import plan
+from kdlib.runs.spec import MethodSpec
 from kdlib.runs.store import run_key
 from kdlib.study.setting import Setting
 
@@ -98,7 +100,9 @@ def test_difficulties_are_those_of_the_method(made):
 
 def test_all_are_trained_as_long_and_pre_training_is_all_that_a_teacher_has_more(made):
     found = runs.ensembles(made, SEEDS)
-    assert len({spec.recipe for specs in found.values() for spec in specs}) == 1
+    trained = [spec for specs in found.values() for spec in specs]
+    assert len({replace(spec.recipe, learning_rate=1.0) for spec in trained}) == 1
+    assert len({(spec.model.name, spec.recipe.learning_rate) for spec in trained}) == len(NETWORKS)
     for network in NETWORKS:
         (alone, *_), (tuned, *_) = found[measured.ALONE[network]], found[f"teacher {network}",]
         assert replace(tuned, start=None) == alone
@@ -118,6 +122,20 @@ def test_what_pre_training_is_worth_has_seeds_of_its_own_unless_they_are_given(g
         assert {spec.start.run for spec in tuned} == {
             small.pretraining(small.default(network, "RSPNet"))
         }
+
+
+@pytest.mark.parametrize("given", [0, 3])
+def test_what_one_teacher_is_worth_has_the_seeds_and_teachers_of_the_pre_training(given):
+    small = Runs(Setting("laptop", seeds=given))
+    found, taught_by = runs.distilled(small), runs.pretrained(small)
+    assert found[measured.BASELINE] == taught_by[SHUFFLENET, "random"]
+    for network, (row,) in zip(NETWORKS, SINGLE, strict=True):
+        students = found[row,]
+        assert tuple(s.method.teachers for s in students) == tuple(
+            (teacher,) for teacher in taught_by[network, "fine-tuned"]
+        )
+        assert tuple(replace(s, method=MethodSpec()) for s in students) == found[measured.BASELINE]
+    assert set(runs.ensembles(small, (0,))[row,]) <= set(students)
 
 
 @pytest.mark.parametrize("profile", ["laptop", "gpu"])
