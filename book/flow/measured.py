@@ -180,6 +180,7 @@ def _source(record: RunRecord, setting: Setting) -> ClipSource:
 
 GAINS = {
     "D3D less S3D-G": ("D3D", "S3D-G"),
+    "MARS less S3D-G": ("MARS", "S3D-G"),
     "two streams less S3D-G": ("two streams", "S3D-G"),
 }
 

@@ -72,7 +72,7 @@ SCALES = {
         6,
         {**_SMALL, "width": 8},
         32,
-        (96, 192, 384),
+        (96, 192),
         seeds=10,
         teacher_rate=6e-3,
     ),
@@ -245,7 +245,7 @@ def probes(runs: Runs, seeds: tuple[int, ...]) -> Made:
 
 
 def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tuple[RunSpec, ...]]:
-    """By share of classes, training clips and name: labels, the teacher, and its student."""
+    """By share of classes, training clips and name: labels, the teacher, and both students."""
     found = {}
     for share in TASKS:
         for clips in runs.scale.regimes:
@@ -253,6 +253,7 @@ def regimes(runs: Runs, seeds: tuple[int, ...]) -> dict[tuple[int, int, str], tu
                 "S3D-G": partial(runs.network, clips=clips, share=share),
                 "flow teacher": partial(runs.teacher, share=share),
                 "D3D": partial(runs.distilled, clips=clips, share=share),
+                "MARS": partial(runs.distilled, target="features", clips=clips, share=share),
             }
             for name, make in makers.items():
                 found[share, clips, name] = tuple(make(seed) for seed in seeds)

@@ -164,7 +164,7 @@ def test_probes_differ_in_what_they_read(made):
 def test_cells_of_the_map_differ_in_classes_and_clips(made):
     found, students = first(runs.regimes(made, SEEDS)), first(runs.headline(made, SEEDS))
     usual = made.scale.clips
-    for name in ("S3D-G", "flow teacher", "D3D"):
+    for name in ("S3D-G", "flow teacher", "D3D", "MARS"):
         assert found[HALF, usual, name] == students[name,], "the headline is a cell"
     for (share, clips, name), spec in found.items():
         assert spec.data.name == f"generated/{TASKS[share]}"
@@ -176,7 +176,7 @@ def test_cells_of_the_map_differ_in_classes_and_clips(made):
             assert spec == found[share, usual, name]
         else:
             assert spec.data.train == clips
-        if name == "D3D":
+        if name in ("D3D", "MARS"):
             assert spec.method.teachers == (found[share, usual, "flow teacher"],)
 
 
