@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from kdlib.runs.engine import worker_environment
+
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ("resolution", "adaptive")  # those that the commit had
 
@@ -84,11 +86,10 @@ def main() -> None:
 
 
 def _python(tree: Path, code: str, argument: str) -> "subprocess.Popen[str]":
-    environment = {
-        **os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
-    if tree != ROOT:
-        del environment["CUDA_VISIBLE_DEVICES"]  # as its workers had it
+    # Each as its own engine starts workers.
+    today = worker_environment("cpu")
+    environment = today if tree == ROOT else {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(tree)
     return subprocess.Popen(
         [sys.executable, "-c", HELLO + code, argument],
         cwd=tree, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

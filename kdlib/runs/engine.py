@@ -103,7 +103,7 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
     return outcome
 
 
-def _environment(device: str) -> dict[str, str]:
+def worker_environment(device: str) -> dict[str, str]:
     """The environment of a worker that trains on this device."""
     # The folders where this process finds modules: workers find a method of one's own too.
     path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
@@ -131,7 +131,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
                 pass_fds=[far.fileno()],
-                env=_environment(self.arguments[2]),
+                env=worker_environment(self.arguments[2]),
             )
         far.close()
         self.connection.send(self.arguments)

@@ -241,14 +241,14 @@ def test_a_worker_that_still_imports_is_stopped_without_a_word(tmp_path, number)
 @pytest.mark.parametrize(("device", "hidden"), [("cpu", True), ("cuda", False)])
 def test_a_worker_for_the_cpu_sees_no_gpu(device, hidden, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert engine._environment(device)["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "3")
+    assert engine.worker_environment(device)["CUDA_VISIBLE_DEVICES"] == ("" if hidden else "3")
 
 
 def test_a_worker_keeps_what_it_frees_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
-    assert int(engine._environment("cpu")["MALLOC_TRIM_THRESHOLD_"]) == 2**30
+    assert int(engine.worker_environment("cpu")["MALLOC_TRIM_THRESHOLD_"]) == 2**30
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
-    assert engine._environment("cpu")["MALLOC_TRIM_THRESHOLD_"] == "4096"
+    assert engine.worker_environment("cpu")["MALLOC_TRIM_THRESHOLD_"] == "4096"
 
 
 def test_threads_may_call_it(go, make_spec):
