@@ -40,7 +40,11 @@ class AveragePool(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, T / t, H / h, W / w) of (B, C, T, H, W), T a multiple of t."""
         time, *space = self.stride
-        pooled = F.avg_pool2d(fold_frames(maps), 3, space, padding=1)
+        images, border = fold_frames(maps), 1
+        if images.is_cuda:
+            # PyTorch's issue 188344: there the gradient of a padded pool is wrong, channel last.
+            images, border = F.pad(images, (1, 1, 1, 1)), 0
+        pooled = F.avg_pool2d(images, 3, space, padding=border)
         if time == 2:
             pooled = (pooled[::2] + pooled[1::2]) / 2
         return unfold_frames(pooled, maps.shape[2] // time)

@@ -168,6 +168,20 @@ def test_the_pool_is_torch_s_and_keeps_the_channel_last(stride):
     assert pooled.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("stride", [(1, 2, 2), (2, 2, 2)])
+def test_the_pool_s_gradient_on_a_gpu_is_that_of_the_cpu(stride):
+    """Which PyTorch's own is not, channel last and padded (its issue 188344)."""
+    drawn = torch.rand(2, 6, 4, 7, 7).contiguous(memory_format=torch.channels_last_3d)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        maps = drawn.to(device).requires_grad_()
+        AveragePool(stride)(maps).square().sum().backward()
+        gradients.append(maps.grad.cpu())
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_frame_without_a_partner_is_pooled_alone():
     unit = ShuffleUnit(12, 24, (2, 2, 2)).eval()
     maps = torch.randn(1, 12, 5, 6, 6)

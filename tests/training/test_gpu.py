@@ -130,7 +130,9 @@ def test_the_first_steps_are_those_of_the_cpu(name, datasets, drawn_here):
     assert found == pytest.approx(losses, rel=1e-4, abs=1e-5)
     for here, state in zip(there, states, strict=True):
         for key, value in state.items():
-            torch.testing.assert_close(here[key], value, atol=1e-4, rtol=1e-4, msg=key)
+            torch.testing.assert_close(
+                here[key], value, atol=1e-4, rtol=1e-4, msg=lambda said, key=key: f"{key}: {said}"
+            )
 
 
 @pytest.mark.parametrize("name", methods.names())
