@@ -46,7 +46,7 @@ def figure(records: Records, setting: Setting) -> Figure:
     maps = {}
     for one, other in pairs:
         frame = layer_map(first[one], first[other], setting).to_frame()
-        title = one if one == other else f"{one} × {other}"
+        title = one if one == other else f"{one} ×\n{other}"
         maps[title] = frame.rename_axis(index=one, columns=other)
     return layer_maps(maps)
 
