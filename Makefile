@@ -36,10 +36,10 @@ reproduce plan run status data: setup
 	@.venv/bin/python -m kdlib.cli.make $@
 
 test: setup
-	@.venv/bin/python -m pytest -n 2
+	@.venv/bin/python -m pytest -n 2 --dist worksteal
 
 test-fast: setup
-	@.venv/bin/python -m pytest -n 2 -m "not slow"
+	@.venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lab: setup
 	@.venv/bin/python -m jupyterlab --notebook-dir book
