@@ -6,6 +6,7 @@ KDLIB_KILLS says how often (30 take about a quarter of an hour on two idle cores
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,21 +95,25 @@ def test_killed_at_random_it_ends_as_if_nobody_had(place):
     assert calm.returncode == 0, out
     whole = time.monotonic() - began
 
-    draw = random.Random(SEED)
-    said = []
-    for number in range(KILLS):
-        kill, how = WAYS[number % len(WAYS)]
+    draw, said, kills = random.Random(SEED), [], 0
+    while kills < KILLS:
+        kill, how = WAYS[kills % len(WAYS)]
         process = start(place / "killed")
         try:
-            out, _ = process.communicate(timeout=draw.uniform(1, whole))
-            said.append(f"{number}: done before it was killed")
-            assert process.returncode == 0, out
-            continue
+            # So soon that most of a reproduction's calls are killed.
+            out, _ = process.communicate(timeout=draw.uniform(1, whole / 3))
         except subprocess.TimeoutExpired:
             kill(process.pid, how)
+        else:
+            said.append("done before it was killed; the next begins with nothing")
+            assert process.returncode == 0, out
+            assert records(place / "killed") == records(place / "calm")
+            shutil.rmtree(place / "killed")
+            continue
+        kills += 1
         out, _ = process.communicate(timeout=120)
         trained = len(list((place / "killed").glob("store/runs/*")))
-        said.append(f"{number}: {kill.__name__} {how.name}, {trained} records")
+        said.append(f"{kills}: {kill.__name__} {how.name}, {trained} records")
         assert process.returncode in (-how, 128 + how, 0), out
         if how != signal.SIGKILL:
             assert "Traceback" not in out, out
