@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 SETTING = Setting("smoke")
-# A small rate: CVRL's gradients are large, and so is the rounding of a long step in them.
+# A small rate, since CVRL's gradients are large.
 RATE, STEPS = 1e-4, 3
 
 
@@ -75,10 +75,10 @@ def moved(batch, device):
 
 
 def trained(spec, videos, device, precision=torch.float32, path=()):
-    """The losses of the first steps, and the state behind each.
+    """The losses of the first steps, the state behind each, and by how much it moved the weights.
 
     path: such states of another training, each taken over before the next step, so that what is
-    compared are single steps. Contrastive losses double the rounding of a step in the next.
+    compared are single steps.
     """
     method, cpu = made(spec, videos, device), torch.device("cpu")
     for module in method.modules():
@@ -92,10 +92,12 @@ def trained(spec, videos, device, precision=torch.float32, path=()):
         batches = training_batches(source, clips, seed=1, epoch=0, device=cpu, indices=indices)
         return (moved(batch, device) for batch in batches)
 
-    losses, states = [], []
+    trainable = [name for name, p in method.named_parameters() if p.requires_grad]
+    losses, states, updates = [], [], []
     for epoch in range(STEPS):
         if path and epoch:
             method.load_state_dict(path[epoch - 1])
+        before = {name: method.get_parameter(name).detach().clone() for name in trainable}
         torch.manual_seed(epoch)
         # Of what is selected a step sees but the first batch; the selection itself is of numbers
         # that differ in their last digits, and is tested on its own.
@@ -110,7 +112,10 @@ def trained(spec, videos, device, precision=torch.float32, path=()):
         method.after_step()
         losses.append(loss.item())
         states.append({name: value.cpu().clone() for name, value in method.state_dict().items()})
-    return losses, states
+        updates.append(
+            {n: (method.get_parameter(n) - old).detach().cpu() for n, old in before.items()}
+        )
+    return losses, states, updates
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +130,20 @@ def test_the_first_steps_are_those_of_the_cpu(name, datasets, drawn_here):
         pytest.skip(f"no run of the book is trained by {name}")
     videos = datasets.load(spec.data)["train"]
     with exact_convolutions():
-        losses, states = trained(spec, videos, "cpu")
-        found, there = trained(spec, videos, "cuda", path=states)
+        losses, states, updates = trained(spec, videos, "cpu")
+        found, there, moved_there = trained(spec, videos, "cuda", path=states)
     assert found == pytest.approx(losses, rel=1e-4, abs=1e-5)
     for here, state in zip(there, states, strict=True):
         for key, value in state.items():
             torch.testing.assert_close(
                 here[key], value, atol=1e-4, rtol=1e-4, msg=lambda said, key=key: f"{key}: {said}"
             )
+    # A step is so small that a wrong gradient hides in weights.
+    for here, update in zip(moved_there, updates, strict=True):
+        whole = torch.cat([value.flatten() for value in update.values()]).norm()
+        for key, value in update.items():
+            off = (here[key] - value).norm()
+            assert off <= 1e-2 * value.norm() + 1e-4 * whole, f"{key}: {off} of {value.norm()}"
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -141,8 +152,8 @@ def test_half_precision_changes_the_loss_by_little(name, datasets, drawn_here):
     if spec is None:
         pytest.skip(f"no run of the book is trained by {name}")
     videos = datasets.load(spec.data)["train"]
-    whole, states = trained(spec, videos, "cuda")
-    half, _ = trained(spec, videos, "cuda", torch.bfloat16, states)
+    whole, states, _ = trained(spec, videos, "cuda")
+    half, *_ = trained(spec, videos, "cuda", torch.bfloat16, states)
     assert half == pytest.approx(whole, rel=0.02, abs=0.01)
 
 
