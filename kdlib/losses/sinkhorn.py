@@ -58,15 +58,16 @@ def _potentials(
     p, q = log_p.exp(), log_q.exp()
     if kernel.is_meta:  # no numbers, so no error: what a step costs is counted
         iterations = min(iterations, _USUAL)
-    columns = torch.ones_like(q)
+    v = torch.ones_like(q)
+    u = p / (v @ kernel.T)
     for iteration in range(iterations):
-        v = q / columns if iteration else columns
-        u = p / (v @ kernel.T)
         columns = u @ kernel
         if not kernel.is_meta and iteration % _EVERY == 0:
             error = (v * columns - q).abs().sum(1).amax()
             if float(error) <= tolerance:
                 break
+        v = q / columns
+        u = p / (v @ kernel.T)
     # Once more by logarithms, which are finite where p and q are 0 to the last digit.
     v = log_q - _log_product(u.log(), kernel)
     return log_p - _log_product(v, kernel.T), v
