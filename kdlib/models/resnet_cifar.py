@@ -5,6 +5,7 @@ from torch import nn
 
 from kdlib.errors import UserError
 from kdlib.models.base import VideoModel
+from kdlib.models.pointwise import StridedPointwise
 from kdlib.models.tsn import FrameByFrame
 
 
@@ -36,7 +37,7 @@ def build(
             stride = 2 if stage and not block else 1
             shortcut = None
             if stride != 1 or inside != channels:
-                projection = nn.Conv2d(inside, channels, 1, stride=stride, bias=False)
+                projection = StridedPointwise(inside, channels, stride)
                 shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels))
             layers.append(BasicBlock(inside, channels, stride, shortcut))
             inside = channels

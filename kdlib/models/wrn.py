@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from kdlib.errors import UserError
 from kdlib.models.base import VideoModel
+from kdlib.models.pointwise import StridedPointwise
 from kdlib.models.tsn import FrameByFrame
 
 
@@ -18,9 +19,7 @@ class PreActivationBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.shortcut = (
-            None
-            if channels_in == channels
-            else nn.Conv2d(channels_in, channels, 1, stride, bias=False)
+            None if channels_in == channels else StridedPointwise(channels_in, channels, stride)
         )
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -8,8 +8,16 @@ from kdlib.training.loop import fit
 from kdlib.training.recipe import Recipe
 
 
-def test_a_sound_device_passes():
-    precision.check_bfloat16("cpu")
+def test_rounding_to_bfloat16_is_seen_and_a_wrong_convolution_more_so(monkeypatch):
+    assert 1e-4 < precision.bfloat16_error("cpu", size=4) < 0.02
+    conv3d = precision.F.conv3d
+
+    def wrong(clips, kernel, padding):
+        result = conv3d(clips, kernel, padding=padding)
+        return result * 1.1 if clips.dtype == torch.bfloat16 else result
+
+    monkeypatch.setattr(precision.F, "conv3d", wrong)
+    assert precision.bfloat16_error("cpu", size=4) == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.mark.gpu
@@ -18,17 +26,12 @@ def test_this_gpu_passes():
     precision.check_bfloat16("cuda")
 
 
-@pytest.mark.parametrize("fault", [lambda x: x * 1.1, lambda x: x * float("nan")])
-def test_a_wrong_convolution_is_refused(monkeypatch, fault):
-    conv3d = precision.F.conv3d
-
-    def wrong(clips, kernel, padding):
-        result = conv3d(clips, kernel, padding=padding)
-        return fault(result) if clips.dtype == torch.bfloat16 else result
-
-    monkeypatch.setattr(precision.F, "conv3d", wrong)
+@pytest.mark.parametrize("error", [0.1, float("nan")])
+def test_a_wrong_convolution_is_refused_where_cudnn_computes_it(monkeypatch, error):
+    monkeypatch.setattr(precision, "bfloat16_error", lambda device, size: error)
+    precision.check_bfloat16("cpu")
     with pytest.raises(UserError, match="bfloat16"):
-        precision.check_bfloat16("cpu")
+        precision.check_bfloat16("cuda")
 
 
 @pytest.mark.parametrize(
