@@ -1,4 +1,4 @@
-"""The strided 1 x 1 convolution, on every processor's AVX2 kernels: oneDNN's own are wrong there."""
+"""The strided 1 x 1 convolution, on AVX2 kernels everywhere: oneDNN's own are wrong there."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kdlib.models.pointwise import StridedPointwise
 
-# Small networks channels last, each step beside float64 with the channels first; a crash counts too.
+# Small networks channels last beside float64 with the channels first; a crash counts too.
 STEPS = """
 import torch
 from kdlib import models

@@ -138,7 +138,7 @@ def test_the_first_steps_are_those_of_the_cpu(name, datasets, drawn_here):
             torch.testing.assert_close(
                 here[key], value, atol=1e-4, rtol=1e-4, msg=lambda said, key=key: f"{key}: {said}"
             )
-    # A step is so small that a wrong gradient hides in weights. Rounding alone moves it by up to 3 %
+    # A step is so small that a wrong gradient hides in weights. Rounding alone moves it by 3 %
     # where it turns a late ReLU on or off: as much as noise of 3e-6 in the clips does on a CPU.
     for here, update in zip(moved_there, updates, strict=True):
         whole = torch.cat([value.flatten() for value in update.values()]).norm()
