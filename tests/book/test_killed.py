@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.book.test_reproduction import looked_at
+
 KILLS = int(os.environ.get("KDLIB_KILLS", "1"))
 SEED = int(os.environ.get("KDLIB_SEED", "0"))
 # To the process alone, or to its whole group, as a terminal and a batch system do.
@@ -102,6 +104,7 @@ def test_killed_at_random_it_ends_as_if_nobody_had(place):
     out, _ = calm.communicate(timeout=1800)
     assert calm.returncode == 0, out
     whole = time.monotonic() - began
+    looked_at("resolution", {name: str(place / "calm" / name) for name in ("store", "results")})
 
     draw, said = random.Random(SEED), []
     for number in range(KILLS):
