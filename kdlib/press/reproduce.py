@@ -1,10 +1,10 @@
 """`make reproduce`: plan, train, execute notebooks, build the book, and say what came out."""
 
 import importlib
+import importlib.metadata
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from kdlib.data.disk import disk_errors
 from kdlib.errors import UserError, unknown
-from kdlib.press import evidence, lessons, notebooks, present, scratch, site
+from kdlib.press import evidence, lessons, library, notebooks, present, scratch, site
 from kdlib.press.site import SiteFailed
 from kdlib.press.summary import Summary, claims_of, clock
 from kdlib.runs.engine import run_all
@@ -20,6 +20,7 @@ from kdlib.runs.plan import estimate_seconds, plan
 from kdlib.runs.worker import Planned
 from kdlib.study import stamp
 from kdlib.study.chapter import BOOK, Chapter, chapter_names, check_roles, placed
+from kdlib.study.seal import checksum, seal, sha256, unseal, write_text
 from kdlib.study.setting import Setting
 
 T = TypeVar("T")
@@ -153,7 +154,10 @@ def build_book(
         title="Distilling video",
         stamp=setting.stamp,
         stamps=stamps,
-        extra_pages={"verdicts": verdicts_page(claims, stamps), "how-we-test": how_we_test()},
+        extra_pages={
+            "verdicts": verdicts_page(claims, stamps),
+            "how-we-test": how_we_test(setting.datasets.cache),
+        },
         attached=evidence.files(chapter for chapter in chapters if chapter.name in executed),
         with_library=with_library,
     )
@@ -171,10 +175,16 @@ def verdicts_page(claims: dict[str, list[dict[str, Any]]], stamps: dict[str, str
     return "\n\n".join(parts)
 
 
-@cache
-def how_we_test() -> str:
-    """The page on the tests themselves, with what each planted fault turns red, tried now."""
+def how_we_test(cache: Path) -> str:
+    """The page on the tests themselves, with what each planted fault turns red, tried once with
+    this code and kept in the cache."""
     with placed(BOOK):
-        faults = importlib.import_module("book.faults").table()
-    table = present.table(faults).data.replace("\n", "")
-    return (BOOK / "how-we-test.md").read_text(encoding="utf-8").replace("[[faults]]", table)
+        faults = importlib.import_module("book.faults")
+    code = [library.code(), sha256(Path(str(faults.__file__)).read_bytes())]
+    key = checksum([*code, importlib.metadata.version("torch")])
+    kept, sealed = cache / "faults" / f"{key}.html", cache / "faults" / f"{key}.json"
+    if not unseal(sealed):
+        write_text(kept, present.table(faults.table()).data.replace("\n", ""))
+        seal(sealed, [kept], {})
+    text = (BOOK / "how-we-test.md").read_text(encoding="utf-8")
+    return text.replace("[[faults]]", kept.read_text(encoding="utf-8"))

@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.book.test_reproduction import looked_at
-
 KILLS = int(os.environ.get("KDLIB_KILLS", "1"))
 SEED = int(os.environ.get("KDLIB_SEED", "0"))
 # To the process alone, or to its whole group, as a terminal and a batch system do.
@@ -32,12 +30,12 @@ WAYS = [
 CLOCK = {"cost", "seconds", "seconds_before", "samples_per_second"}
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, what: str = "reproduce") -> subprocess.Popen:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     # A shell's background jobs ignore it, and so would all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [
-        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "CHAPTERS=resolution",
+        sys.executable, "-m", "kdlib", what, "PROFILE=smoke", "CHAPTERS=resolution",
         "JOBS=2", f"STORE={folder / 'store'}", f"RESULTS={folder / 'results'}",
     ]  # fmt: skip
     return subprocess.Popen(
@@ -100,11 +98,10 @@ def ended(place: Path) -> None:
 @pytest.mark.slow
 def test_killed_at_random_it_ends_as_if_nobody_had(place):
     began = time.monotonic()
-    calm = start(place / "calm")
+    calm = start(place / "calm", "run")
     out, _ = calm.communicate(timeout=1800)
     assert calm.returncode == 0, out
-    whole = time.monotonic() - began
-    looked_at("resolution", {name: str(place / "calm" / name) for name in ("store", "results")})
+    whole = 3 * (time.monotonic() - began)  # notebooks and pages take twice as long
 
     draw, said = random.Random(SEED), []
     for number in range(KILLS):

@@ -1,7 +1,4 @@
-"""A smoke reproduction of each chapter from end to end, in a process of its own.
-
-That of the resolution chapter is looked at where it is killed too (`test_killed.py`).
-"""
+"""A smoke reproduction of the whole book from end to end, in a process of its own."""
 
 import json
 import subprocess
@@ -16,10 +13,10 @@ from kdlib.study.setting import ROOT, Setting
 TABLE, FIGURE = {"csv", "md", "tex", "json"}, {"svg", "png", "json"}
 
 
-def reproduce(name, **where):
-    """What a reproduction of the chapter from another folder than the project's prints."""
+def reproduce(**where):
+    """What a reproduction of the book from another folder than the project's prints."""
     command = [
-        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", f"CHAPTERS={name}", "JOBS=2",
+        sys.executable, "-m", "kdlib", "reproduce", "PROFILE=smoke", "JOBS=2",
         *(f"{key.upper()}={folder}" for key, folder in where.items()),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where["store"])
@@ -31,10 +28,22 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def looked_at(name, where):
+@pytest.mark.slow
+def test_smoke_reproduction_from_end_to_end(tmp_path):
+    where = {"store": str(tmp_path), "results": str(tmp_path / "results")}
+    reproduce(**where)
+    setting = Setting(profile="smoke", **where)
+    for name in chapter_names():
+        looked_at(Chapter(name, setting))
+    # A second time nothing is trained, executed or written.
+    before = times(setting.folder)
+    assert "trained    0 runs" in reproduce(**where)
+    assert times(setting.folder) == before
+
+
+def looked_at(chapter):
     """Every artifact, sentence, page and record of a chapter is there; nothing is decided."""
-    chapter = Chapter(name, Setting(profile="smoke", **where))
-    folder = chapter.setting.folder
+    name, folder = chapter.name, chapter.setting.folder
     for artifact in chapter.studies:
         files = list(folder.glob(f"{artifact}.*"))
         assert {path.suffix[1:] for path in files} in (TABLE, FIGURE), artifact
@@ -48,16 +57,3 @@ def looked_at(name, where):
     assert len(pages) == len(list((ROOT / "book" / name).glob("*.ipynb")))
     assert all("no evidence" in page and 'class="kd-failure"' not in page for page in pages)
     assert all(chapter.setting.run_store.find(chapter.key(spec)) for spec in chapter.specs())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in chapter_names() if name != "resolution"])
-def test_smoke_reproduction_from_end_to_end(name, tmp_path):
-    where = {"store": str(tmp_path), "results": str(tmp_path / "results")}
-    reproduce(name, **where)
-    looked_at(name, where)
-    folder = Setting(profile="smoke", **where).folder
-    # A second time nothing is trained, executed or written.
-    before = times(folder)
-    assert "trained    0 runs" in reproduce(name, **where)
-    assert times(folder) == before

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import nbformat
+import pandas as pd
 import pytest
 
 from kdlib import cli
@@ -19,7 +20,7 @@ from kdlib.press.summary import Summary, clock
 from kdlib.runs.store import RunStore
 from kdlib.study import chapter as chapters
 from kdlib.study import claims
-from kdlib.study.chapter import Chapter
+from kdlib.study.chapter import BOOK, Chapter, placed
 from kdlib.study.opening import PARAMETERS
 from kdlib.study.setting import ROOT, Setting
 
@@ -298,3 +299,26 @@ def test_a_file_that_is_no_notebook_stops_no_other(setting, tmp_path):
         "01-none.ipynb is not a notebook of format 4",
         "02-none.ipynb is not a notebook of format 4",
     ]
+
+
+def test_faults_are_planted_once_with_the_same_code_and_what_was_kept_is_not_believed(
+    tmp_path, monkeypatch
+):
+    planted = []
+
+    def table():
+        planted.append(1)
+        return pd.DataFrame({"planted": ["a fault"]})
+
+    with placed(BOOK):
+        monkeypatch.setattr(importlib.import_module("book.faults"), "table", table)
+    page = module.how_we_test(tmp_path)
+    assert "a fault" in page
+    assert module.how_we_test(tmp_path) == page
+    assert len(planted) == 1
+    (kept,) = tmp_path.rglob("*.html")
+    kept.write_text(kept.read_text().replace("a fault", "no fault"))
+    assert module.how_we_test(tmp_path) == page
+    monkeypatch.setattr(module.library, "code", lambda: "other")
+    module.how_we_test(tmp_path)
+    assert len(planted) == 3
