@@ -37,6 +37,7 @@ POOL = "generated/texmot12"  # of the pre-training
 # appearance collapses.
 MOMENTUM = 0.99
 RATE = 4e-3  # of learning, where nothing else is said
+RATES = {("RSPNet", R21D): 1e-3}  # of a pre-training: at 4e-3 it is worth nothing to R21D
 STEP = 4  # source frames between those of a clip where the task does not say
 SPEEDS = (2, 8)  # of RSPNet: four times as fast; the released code offers that beside twice
 # Of a pre-training's steps, for tasks that are learnt sooner.
@@ -192,7 +193,7 @@ class Runs:
         batch = scale.pretrain_batch
         steps = scale.pretrain_steps * SHARES.get(of.task, 1)
         epochs = max(1, round(steps / batches_per_epoch(of.videos, batch)))
-        recipe = self._recipe(epochs, batch, RATE)
+        recipe = self._recipe(epochs, batch, RATES.get((of.task, of.network), RATE))
         method = MethodSpec(TASKS[of.task], options=options)
         return RunSpec(data, self.model(of.network), recipe, method, seed=seed)
 
