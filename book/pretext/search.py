@@ -6,9 +6,8 @@ many clips have labels, how long is trained, how fast. Fine-tuning after RSPNet 
 network from scratch, and KD against labels alone, decided between them. Of some testbeds only the
 former was tried. The last testbed is the one taken: its RSPNet tells speeds apart, on so many
 videos that what it learnt outlasts fine-tuning. Over six seeds pre-training gains 5.5 points there
-(mean of both networks) and the best single teacher's student 8.4, against 7.0 and 5.3 after half as
-long a fine-tuning again and twice the clips of pre-training; with 16 epochs R21D learns too little
-of the labels.
+(mean of both networks) and the best single teacher's student 8.4, against 7.0 and 5.3 with 30
+epochs and twice the clips in pre-training; with 16 epochs R21D learns too little of the labels.
 
 Pre-trainings were chosen by their own questions, on videos of two to three other seeds. In batches
 of 32 ShuffleNet's VCOP (200 steps) was learnt on one of two seeds, and on that one not on every
