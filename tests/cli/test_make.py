@@ -141,6 +141,8 @@ def test_whatever_the_set_up_installs_is_held_against_its_hash():
 def test_main_runs_the_command_and_refuses_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(cli, "COMMANDS", {"plan": lambda given, words: print(given, words) or 7})
     monkeypatch.setattr("sys.argv", ["make.py", "plan"])
+    for name in [name for name in os.environ if name.startswith("KDLIB_")]:
+        monkeypatch.delenv(name)  # of `make test JOBS=4`
     monkeypatch.setenv("KDLIB_DATA", "-x y")
     assert make.main() == 7
     assert capsys.readouterr().out == "{'data': '-x y'} []\n"
