@@ -57,6 +57,16 @@ def test_teachers_were_pre_trained_without_labels_and_students_start_from_random
         assert all(data.labels and data.seed != runs.PRETRAINING for data in trained)
 
 
+def test_one_pretraining_alone_has_a_rate_of_its_own(made):
+    every = {
+        (task, network): made.pretraining(made.default(network, task)).recipe.learning_rate
+        for task in TASKS
+        for network in NETWORKS
+    }
+    slower = {pair: rate for pair, rate in every.items() if rate != runs.RATE}
+    assert slower == {("RSPNet", R21D): 1e-3}
+
+
 def test_subsets_grow_and_nothing_else_differs(made):
     found = runs.subsets(made, SEEDS)
     for role in ROLES_OF:

@@ -15,6 +15,7 @@ STEPS = """
 import torch
 from kdlib import models
 torch.set_num_threads(1)
+torch.manual_seed(0)
 small = {"resnet_cifar": {"depth": 8, "width": 4}, "wrn": {"depth": 10, "widen": 1, "stem": 4}}
 for name, options in small.items():
     network = models.build(name, 5, **options).eval()
