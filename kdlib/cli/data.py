@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdlib.data import flow_cache, obtain, real, splits
+from kdlib.cli.chapters import of_each
+from kdlib.data import archive, flow_cache, obtain, real, splits
 from kdlib.data.cache import How, damaged, entry_count, frame_cache
+from kdlib.data.disk import disk_errors
 from kdlib.data.generated import store
 from kdlib.data.manifest import Manifest, generated_names, load, names
 from kdlib.data.verify import Report, verify
 from kdlib.errors import UserError, unknown
 from kdlib.runs.datasets import stored_side
 from kdlib.study.chapter import Chapter, chapter_names
+from kdlib.study.seal import write_text
 from kdlib.study.setting import Setting
 
 HELP = """\
@@ -135,10 +138,11 @@ def _verify(setting: Setting, words: list[str], size: str) -> int:
 
 def _write(report: Report, setting: Setting) -> Path:
     folder = setting.datasets.cache.parent / "verified"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.name}.json"
-    path.write_text(json.dumps(report.as_dict(), indent=1))
-    pd.DataFrame(report.classes).to_csv(folder / f"{report.name}-classes.csv", index=False)
+    classes = pd.DataFrame(report.classes).to_csv(index=False)
+    with disk_errors(folder):
+        write_text(path, json.dumps(report.as_dict(), indent=1))
+        write_text(folder / f"{report.name}-classes.csv", classes)
     return path
 
 
@@ -147,9 +151,9 @@ def _prepare(setting: Setting, words: list[str], size: str) -> int:
     name = manifest.name  # words[0] may be the path of a manifest
     found = real.places(manifest, root, cache)
     clips = real.present(manifest, found)
-    sizes = sorted(_sizes(name, setting, size))
+    sizes, left_out = _sizes(name, setting, size)
     print(f"{name}: {splits.describe(Counter(clip.part for clip in clips))}")
-    for pixels in sizes:
+    for pixels in sorted(sizes):
         side = stored_side(pixels, manifest.media)
         made = frame_cache(
             cache,
@@ -165,23 +169,28 @@ def _prepare(setting: Setting, words: list[str], size: str) -> int:
         )
         for file, reason in made.undecodable.items():
             print(f"  left out: {file}: {reason}")
-    return 0
+    return int(bool(left_out))
 
 
-def _sizes(name: str, setting: Setting, size: str) -> set[int]:
-    """The clip sizes asked for, or those that the chapters have of this data set."""
+def _sizes(name: str, setting: Setting, size: str) -> tuple[set[int], list[str]]:
+    """The clip sizes asked for, or those that the chapters have of this data set.
+
+    And the chapters that cannot be opened, whose sizes nobody can name.
+    """
     if size:
         if not re.fullmatch("[0-9]{1,9}", size) or int(size) < 8:
             raise UserError(
                 f"SIZE: side of clips in pixels, a whole number from 8 up, not {size!r}"
             )
-        return {int(size)}
+        return {int(size)}, []
     setting = replace(setting, dataset=name)
-    specs = [spec for chapter in chapter_names() for spec in Chapter(chapter, setting).specs()]
-    sizes = {spec.data.size for spec in specs if spec.data.name == name}
+    found, left_out = of_each(chapter_names(), lambda one: Chapter(one, setting).specs())
+    sizes = {spec.data.size for specs in found.values() for spec in specs if spec.data.name == name}
     if not sizes:
-        raise UserError(f"SIZE: no chapter reads {name} yet; name a size, as SIZE=64")
-    return sizes
+        raise UserError(
+            f"SIZE: no chapter reads {name} in profile {setting.profile}; name a size, as SIZE=64"
+        )
+    return sizes, left_out
 
 
 def _cache(setting: Setting, words: list[str], size: str) -> int:
@@ -223,15 +232,20 @@ def _cache(setting: Setting, words: list[str], size: str) -> int:
     return status
 
 
-def _frames_damaged(folder: Path) -> list[str]:
-    """What is damaged of a frame cache and of the flow in it."""
-    return damaged(folder) or flow_cache.damaged(folder)
+def frames_damaged(folder: Path) -> list[str]:
+    """What is damaged of a frame cache and of the flow in it, in words."""
+    found = damaged(folder)
+    if found == ["how.json"]:  # without which nobody knows how large its frames are
+        return found
+    of_flow = [f"flow of {key or 'a video'}" for key in flow_cache.damaged(folder)]
+    return [key or "a line of its journal" for key in found] + of_flow
 
 
 # By the folder below the cache: how one of its folders is checked, giving what is damaged in it.
 _CHECKS: Mapping[str, Callable[[Path], list[str]]] = {
-    "frames": _frames_damaged,
+    "frames": frames_damaged,
     "generated": store.damaged,
+    "unpacked": archive.damaged,
 }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from filelock import Timeout
 
-from kdlib.data import cache
+from kdlib.cli.chapters import of_each
+from kdlib.cli.data import frames_damaged
 from kdlib.data.generated import store as generated
 from kdlib.errors import UserError, unknown
 from kdlib.press.summary import clock
@@ -49,7 +50,8 @@ def store(setting: Setting, profiles: Sequence[str], words: Sequence[str]) -> in
 
 def _show(setting: Setting, profiles: Sequence[str], yes: bool) -> int:
     runs, root = setting.run_store, setting.run_store.root
-    plans = needed(chapter_names(), profiles, setting)
+    found, left_out = of_each(chapter_names(), lambda name: needed([name], profiles, setting))
+    plans = {name: keys for of_one in found.values() for name, keys in of_one.items()}
     held = {path.name: _bytes(path) for path in _folders(root, "runs")}
     askers = {key: [name for name, keys in plans.items() if key in keys] for key in held}
     rows = []
@@ -64,7 +66,9 @@ def _show(setting: Setting, profiles: Sequence[str], yes: bool) -> int:
     print(pd.DataFrame(rows).to_markdown(index=False, colalign=("left", "right", "right")))
     print(f"\n{sum(row['MB'] for row in rows):,.1f} MB in {runs.root}")
     print(f"plans: {', '.join(profiles)}; `store prune` says what can be removed")
-    return 0
+    if left_out:
+        print(f"runs of {', '.join(left_out)}, which cannot be opened, are among those of {NOBODY}")
+    return int(bool(left_out))
 
 
 def _asker(names: Sequence[str]) -> str:
@@ -80,7 +84,7 @@ def _check(setting: Setting, profiles: Sequence[str], yes: bool) -> int:
     runs, root = setting.run_store, setting.run_store.root
     folders = {
         kind: [(path, test) for path in _caches(setting.datasets.cache, kind)]
-        for kind, test in (("frames", cache.damaged), ("generated", generated.damaged))
+        for kind, test in (("frames", frames_damaged), ("generated", generated.damaged))
     }
     faults: dict[str, list[str]] = {
         "records": _lines((p, runs.fault(p.name)) for p in sorted(root.glob("runs/*"))),
@@ -88,7 +92,7 @@ def _check(setting: Setting, profiles: Sequence[str], yes: bool) -> int:
             (p, runs.checkpoint_fault(p.stem)) for p in sorted(root.glob("checkpoints/*.pt"))
         ),
         **{
-            f"{kind} caches": _lines((p, ", ".join(filter(None, test(p)))) for p, test in found)
+            f"{kind} caches": _lines((p, ", ".join(test(p))) for p, test in found)
             for kind, found in folders.items()
         },
     }

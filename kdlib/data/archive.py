@@ -1,8 +1,14 @@
-"""Unpacking tar and zip files of others: nothing outside the folder, nothing half, no bombs."""
+"""Unpacking tar and zip files of others: nothing outside the folder, nothing half, no bombs.
+
+Among what was unpacked lies `.unpacked.json`, the size and the time of each file: by that, which
+takes no reading, lost and changed files are found whenever the folder is asked for.
+"""
 
 import errno
 import gzip
+import json
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -17,7 +23,9 @@ from tqdm import tqdm
 
 from kdlib.data.manifest import inside
 from kdlib.errors import UserError
+from kdlib.notes import note
 
+LIST = ".unpacked.json"
 _CHUNK = 1 << 20
 _MUCH = 200_000_000
 # A member may be so many times as large as it is packed; what is small anyway does no harm.
@@ -34,6 +42,7 @@ class _Member(NamedTuple):
 def unpack(archive: Path, target: Path) -> Path:
     """Unpack a tar (plain, gz, bz2, xz) or zip into the folder `target`, once; returns it.
 
+    Where files of it are lost or changed since, it is unpacked again, which a note says.
     Only plain files and folders are unpacked. UserError, and no trace on disk, for links, devices,
     paths that leave the folder, names that collide, encrypted or damaged archives, and members that
     unpack to more than the disk holds or to absurdly more than they are packed to. Kinds that are
@@ -42,13 +51,19 @@ def unpack(archive: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f"{target.name}.lock")):
         if target.is_dir():
-            return target
+            if not (faults := damaged(target)):
+                return target
+            note(
+                f"cache {target}: files lost or changed: {len(faults)}, such as {faults[0]}; "
+                "unpacked again"
+            )
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
             _write_all(archive, partial)
-            partial.replace(target)
+            _write_list(partial)
+            _put(partial, target)
         except (
             *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError),
             *(NotImplementedError, RuntimeError, UnicodeError, OverflowError),
@@ -66,6 +81,43 @@ def unpack(archive: Path, target: Path) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def damaged(folder: Path) -> list[str]:
+    """The files of an unpacked archive that are lost or changed, by their sizes and times.
+
+    What else lies there does not count. A list that cannot be read is named alone.
+    """
+    try:
+        written = json.loads((folder / LIST).read_bytes())
+        return [name for name, mark in written.items() if _mark(folder, name) != mark]
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return [LIST]
+
+
+def _write_list(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    (folder / LIST).write_text(json.dumps({name: _mark(folder, name) for name in names}))
+
+
+def _mark(folder: Path, name: str) -> list[int] | None:
+    """What tells a file from another under its name; None where there is none."""
+    try:
+        found = os.lstat(f"{folder}/{name}")
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _put(new: Path, place: Path) -> None:
+    """Move a folder to its place, from where a damaged one moves away: others may be reading it."""
+    old = place.with_name(f"{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.replace(old)
+    new.replace(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_all(archive: Path, folder: Path) -> None:

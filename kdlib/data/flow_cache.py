@@ -10,6 +10,7 @@ interrupted is computed again. Rows of videos that nobody asked for are holes.
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,46 @@ def with_flow(folder: Path, parts: Mapping[str, Videos]) -> dict[str, Videos]:
                 found = _completed(flows, row, frames, wanted)
     flow = found.frames.view(np.float16)
     return {name: replace(videos, flow=flow) for name, videos in parts.items()}
+
+
+def long_enough(name: str, parts: Mapping[str, Videos], frames: int) -> dict[str, Videos]:
+    """The videos of a data set that have `frames` frames or more, as many as a clip spans.
+
+    In a shorter one a clip goes round, and from its last frame to its first there is no flow. Those
+    are named in one warning, with the classes that lose all they had in training. UserError where
+    nothing is left of a part.
+    """
+    enough = {part: videos.lengths >= frames for part, videos in parts.items()}
+    if empty := [part for part, long in enough.items() if not long.any()]:
+        raise UserError(
+            f"{name}: no {empty[0]} video has the {frames} frames of a clip with known flow; "
+            "lower data.frames"
+        )
+    if all(long.all() for long in enough.values()):
+        return dict(parts)
+    kept = {part: videos.take(np.flatnonzero(enough[part])) for part, videos in parts.items()}
+    short = [
+        f"\n  {file}: {length}"
+        for part, videos in parts.items()
+        for file, length in zip(videos.factors["name"], videos.lengths, strict=True)
+        if length < frames
+    ]
+    lost = sorted(_shown(parts["train"]) - _shown(kept["train"]))
+    untrained = f", which is all there was of {', '.join(lost)} in training" if lost else ""
+    warnings.warn(
+        f"{name}: {len(short)} videos have fewer than the {frames} frames of a clip with known "
+        f"flow, and are left out{untrained}:{''.join(short)}",
+        stacklevel=2,
+    )
+    return kept
+
+
+def _shown(videos: Videos) -> set[str]:
+    """The classes that these videos show, one or several each."""
+    if videos.labels.ndim == 1:
+        return {videos.classes[k] for k in np.unique(videos.labels)}
+    shown = videos.labels.reshape(-1, len(videos.classes)).any(0)
+    return {videos.classes[k] for k in np.flatnonzero(shown)}
 
 
 def damaged(folder: Path) -> list[str]:

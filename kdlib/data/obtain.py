@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from kdlib.data.archive import unpack
+from kdlib.data.archive import LIST, unpack
 from kdlib.data.disk import disk_errors
 from kdlib.data.fetch import Fetched, fetch
 from kdlib.data.manifest import Download, Manifest
@@ -77,7 +77,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     unpack(archive, unpacked)
     folder.mkdir(parents=True, exist_ok=True)
     for child in sorted(unpacked.iterdir()):
-        if not (folder / child.name).exists():
+        if child.name != LIST and not (folder / child.name).exists():
             os.replace(child, folder / child.name)
     shutil.rmtree(unpacked)
     mark.touch()

@@ -30,7 +30,7 @@ class Datasets:
             return {s: self._generated(data, s, count) for s, count in counts.items() if count}
         from kdlib.data import real  # what a run does not read, its key does not depend on
         from kdlib.data.cache import How
-        from kdlib.data.flow_cache import with_flow
+        from kdlib.data.flow_cache import long_enough, with_flow
 
         manifest = load(data.name)
         side = stored_side(data.size, manifest.media)
@@ -46,6 +46,7 @@ class Datasets:
         parts = {p: videos.balanced(getattr(data, p), data.seed) for p, videos in parts.items()}
         if "flow" not in data.known:
             return parts
+        parts = long_enough(data.name, parts, data.span)
         return with_flow(How(side, side, manifest.frames).folder(self.cache, data.name), parts)
 
     def key(self, name: str, split: str | None = None) -> str:

@@ -46,7 +46,8 @@ class DataSpec:
     crop: augmentation in training.
     labels: false withholds the labels from the method.
     known: what else of a clip the method is told; of real videos "flow" alone, which is computed,
-        between dense frames at stride 1. task: what is asked; None is the set's own task.
+        between dense frames at stride 1, and without those shorter than `span`. task: what is
+        asked; None is the set's own task.
     """
 
     name: str

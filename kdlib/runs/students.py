@@ -16,6 +16,7 @@ from kdlib.clips.sampling import Sampling, test_frames
 from kdlib.data import manifest
 from kdlib.data.decode import count_frames, decode
 from kdlib.data.images import decode_image
+from kdlib.data.layouts import SUFFIXES
 from kdlib.data.videos import Videos
 from kdlib.errors import UserError
 from kdlib.methods.supervised import Supervised
@@ -24,7 +25,6 @@ from kdlib.runs.datasets import stored_side
 from kdlib.runs.store import RunRecord, RunStore
 from kdlib.training.evaluate import predict
 
-_IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 _PIXELS = 1 << 30  # of all frames of a video together
 
 
@@ -67,7 +67,8 @@ def infer(student: Student, video: Path | str, *, device: str = "cpu") -> dict[s
     """The probability of each class for a video file, the most likely first.
 
     Frames, crop, normalisation and the mean over clips are those of a run's evaluation. A student
-    of still images takes an image file as well. UserError for what is no video.
+    of still images takes an image file as well, and of an animated GIF the first picture; to one
+    of videos a GIF is a video. UserError for what is no video.
     """
     pictures = _pictures(student, Path(video))
     one = np.zeros(1, dtype=np.int64)
@@ -145,9 +146,19 @@ def record_named(store: RunStore, name: str) -> RunRecord:
 def _pictures(student: Student, video: Path) -> np.ndarray:
     """The frames of a file uint8 (T, side, side, 3)."""
     side = student.side or student.size
-    if student.sampling.frames == 1 and video.suffix.lower() in _IMAGES:
+    if _is_image(student, video):
         return decode_image(video, (side, side))
     frames = count_frames(video)
     if min(frames, student.at_most or frames) * side**2 > _PIXELS:
         raise UserError(f"{video}: {frames} frames at {side} pixels are too many; cut the action")
     return decode(video, (side, side), at_most=student.at_most)
+
+
+def _is_image(student: Student, video: Path) -> bool:
+    """Whether a file is a still image to a student; a GIF is one unless it was shown videos."""
+    suffix = video.suffix.lower()
+    if student.sampling.frames > 1 or suffix not in SUFFIXES["images"]:
+        return False
+    # Stored videos have room for a moving crop, stored images have none.
+    has_room = (student.side or student.size) > student.size
+    return not (has_room and suffix in SUFFIXES["videos"])

@@ -2,13 +2,23 @@
 
 import json
 import re
+import shutil
+import zipfile
 
 import pytest
 
 from kdlib import cli
 from kdlib.cli import data as data
+from kdlib.data.archive import unpack
 from kdlib.data.generated import GeneratedSpec
 from kdlib.data.generated.store import stored_videos
+from kdlib.errors import UserError
+from kdlib.runs.datasets import Datasets
+from kdlib.runs.spec import DataSpec
+from kdlib.study.chapter import Chapter
+from kdlib.study.setting import ROOT
+from tests.runs.test_full_disk import full
+from tests.runs.test_students import film
 
 
 @pytest.fixture
@@ -79,6 +89,65 @@ def test_generated_caches_are_checked_too(kdlib, tmp_path):
     assert status == 1
     assert re.search(rf"generated/{folder.name} .*\| +1 \|", text)
     assert "a damaged folder" in text
+
+
+def test_damaged_flow_is_named_by_both_commands(kdlib, tmp_path, capsys):
+    store = tmp_path / "store"
+    known = DataSpec("mine", frames=1, size=16, known=("flow",))
+    Datasets(store / "cache", tmp_path / "data").load(known)
+
+    def check_store():
+        status = cli.main(["store", "check", f"STORE={store}"])
+        return status, "".join(capsys.readouterr())
+
+    assert kdlib("cache", "check")[0] == check_store()[0] == 0
+    (binary,) = (store / "cache/frames/mine").glob("*/tvl1-*/frames.bin")
+    folder = binary.parents[1]
+    content = bytearray(binary.read_bytes())
+    content[5] ^= 1
+    binary.write_bytes(content)
+    status, text = kdlib("cache", "check")
+    assert status == 1
+    assert re.search(rf"frames/mine/{folder.name} .*\| +1 \|\n", text)
+    assert "a damaged folder" in text
+    status, text = check_store()
+    assert status == 1
+    assert re.search(rf"  {folder}: flow of \w+@0\n", text)
+    (folder / "how.json").write_text("")
+    assert kdlib("cache", "check")[0] == check_store()[0] == 1
+
+
+def test_a_journal_with_half_a_line_is_named_by_both_commands(kdlib, tmp_path, capsys):
+    kdlib("prepare", "mine", "SIZE=16")
+    (journal,) = (tmp_path / "store/cache/frames/mine").glob("*/journal.jsonl")
+    journal.write_text(journal.read_text()[:-5])
+    assert kdlib("cache", "check")[0] == 1
+    assert cli.main(["store", "check", f"STORE={tmp_path / 'store'}"]) == 1
+    assert f"{journal.parent}: a line of its journal" in capsys.readouterr().out
+
+
+def test_an_unpacked_archive_is_checked_too(kdlib, tmp_path):
+    place = tmp_path / "store/cache/unpacked/yours-1"
+    with zipfile.ZipFile(tmp_path / "yours.zip", "w") as packed:
+        packed.writestr("a.png", b"a picture")
+    unpack(tmp_path / "yours.zip", place)
+    assert kdlib("cache", "check")[0] == 0
+    (place / "a.png").unlink()
+    status, text = kdlib("cache", "check")
+    assert status == 1
+    assert re.search(r"unpacked/yours-1 .*\| +1 \|", text)
+
+
+def test_a_disk_too_full_for_the_report_is_named(kdlib, tmp_path):
+    assert kdlib("verify", "mine")[0] == 0
+    report = tmp_path / "store/verified/mine.json"
+    before = report.read_text()
+    with full(64):
+        status, text = kdlib("verify", "mine")
+    assert status == 2
+    assert f"kdlib: STORE: no room left in {report.parent} (File too large); free some" in text
+    assert report.read_text() == before
+    assert sorted(p.name for p in report.parent.iterdir()) == ["mine-classes.csv", "mine.json"]
 
 
 def written(folder):
@@ -179,7 +248,40 @@ def test_a_set_is_prepared_at_the_sizes_that_chapters_read(kdlib, monkeypatch):
     monkeypatch.setattr(data, "chapter_names", lambda: ["resolution"])
     status, text = kdlib("prepare", "mine")
     assert status == 2
-    assert "SIZE: no chapter reads mine yet; name a size, as SIZE=64" in text
+    assert "SIZE: no chapter reads mine in profile laptop; name a size, as SIZE=64" in text
+
+
+def test_a_chapter_that_cannot_be_opened_stops_no_preparation(kdlib, monkeypatch):
+    def chapter(name, setting):
+        if name == "flow":
+            raise UserError("book/flow/study.py, line 3: ZeroDivisionError")
+        return Chapter(name, setting)
+
+    monkeypatch.setattr(data, "Chapter", chapter)
+    status, text = kdlib("prepare", "mine")
+    assert status == 1
+    assert text.count("note: chapter flow is left out: book/flow/study.py, line 3") == 1
+    assert "mine for clips of 16 px" in text
+    monkeypatch.setattr(data, "chapter_names", lambda: ["flow"])
+    status, text = kdlib("prepare", "mine")
+    assert (status, text) == (2, "kdlib: book/flow/study.py, line 3: ZeroDivisionError\n")
+
+
+def test_chapters_that_lack_a_profile_stop_no_preparation(kdlib, tmp_path):
+    status, text = kdlib("prepare", "mine", "PROFILE=paper")
+    assert status == 2
+    assert "SIZE: no chapter reads mine in profile paper" in text
+    for manifest in (ROOT / "data_manifests").glob("*.yaml"):  # which the published recipes name
+        shutil.copy(manifest, tmp_path / "manifests")
+    (tmp_path / "manifests/films.yaml").write_text(
+        "name: films\ntitle: Films\nclasses: [jump, wave]\nlayout: {kind: folders}\n"
+    )
+    for seed, name in enumerate(("train/jump", "train/wave", "validation/jump", "test/wave")):
+        film(tmp_path / f"data/films/{name}/0.mp4", seed, frames=2)
+    status, text = kdlib("prepare", "films", "PROFILE=paper")
+    assert status == 0
+    assert "left out" not in text
+    assert "films for clips of 224 px: 4 files" in text
 
 
 def test_help(kdlib):

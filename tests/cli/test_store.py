@@ -12,6 +12,7 @@ from kdlib import cli
 from kdlib.cli import store as module
 from kdlib.data.generated import GeneratedSpec
 from kdlib.data.generated.store import stored_videos
+from kdlib.errors import UserError
 from kdlib.runs.store import RunStore, run_key
 from kdlib.study.chapter import Chapter
 from kdlib.study.needed import needed
@@ -67,6 +68,20 @@ def test_show_counts_by_who_asks_for_them(kdlib):
     for what, count in (("alpha", 1), ("beta", 0), ("several chapters", 1), ("no plan", 2)):
         assert row(text, f"runs of {what} ") == [f"{count:9} "], what
     assert row(text, "checkpoints") == ["        4 "]
+
+
+def test_show_goes_on_without_a_chapter_that_cannot_be_opened(kdlib, monkeypatch):
+    def plans(names, profiles, setting):
+        if "flow" in names:
+            raise UserError("book/flow/study.py, line 3: ZeroDivisionError")
+        return {"alpha": {ONE, BOTH}}
+
+    monkeypatch.setattr(module, "needed", plans)
+    status, text = kdlib("show")
+    assert status == 1
+    assert text.count("note: chapter flow is left out: book/flow/study.py, line 3") == 1
+    assert row(text, "runs of alpha ") == ["        2 "]
+    assert "runs of flow, which cannot be opened, are among those of no plan" in text
 
 
 def test_prune_says_what_it_would_do_and_does_nothing(kdlib, runs):

@@ -1,4 +1,5 @@
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdlib.data import archive as module
-from kdlib.data.archive import unpack
+from kdlib.data.archive import LIST, damaged, unpack
 from kdlib.errors import UserError
 
 
@@ -33,7 +34,9 @@ def write_zip(path, names):
 
 
 def files_below(folder):
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    """The paths of all files but the list of what was unpacked."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != LIST)
+    return {p.relative_to(folder).as_posix() for p in files}
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
@@ -47,6 +50,60 @@ def test_files_come_out_once(tmp_path, mode):
     (target / "mark").touch()
     assert unpack(path, tmp_path / "out") == target
     assert (target / "mark").exists()
+
+
+def lose(file):
+    file.unlink()
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def change(file):
+    """To another content of the same size."""
+    time = file.stat().st_mtime_ns
+    file.write_bytes(b"evil")
+    os.utime(file, ns=(time, time + 1))
+
+
+def become_a_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("harm", [lose, cut, change, become_a_folder])
+@pytest.mark.parametrize("name", ["clips/a.mp4", LIST])
+def test_what_is_lost_or_changed_is_unpacked_again_and_told_in_one_line(
+    tmp_path, capsys, name, harm
+):
+    names = ["clips/a.mp4", "clips/b.mp4"]
+    path, place = write_tar(tmp_path / "a.tar", names), tmp_path / "below/out"
+    unpack(path, place)
+    (place / "mark").touch()
+    assert damaged(unpack(path, place)) == []
+    assert capsys.readouterr().err == ""
+    harm(place / name)
+    assert damaged(place) == [name]
+    assert unpack(path, place) == place
+    assert damaged(place) == []
+    assert files_below(place) == set(names), "of the damaged folder nothing is left"
+    assert all((place / name).read_bytes() == b"good" for name in names)
+    assert {p.name for p in place.parent.iterdir()} == {"out", "out.lock"}
+    told = f"kdlib: note: cache {place}: files lost or changed: 1, such as {name}; unpacked again"
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_folder_of_an_earlier_version_or_without_its_archive(tmp_path, capsys):
+    """What lists nothing is taken for damaged; what then cannot be unpacked stays as it is."""
+    path = write_tar(tmp_path / "a.tar", ["a.mp4"])
+    place = unpack(path, tmp_path / "out")
+    (place / LIST).unlink()
+    path.write_bytes(b"no archive")
+    with pytest.raises(UserError, match="neither a tar nor a zip"):
+        unpack(path, place)
+    assert files_below(place) == {"a.mp4"}
+    assert capsys.readouterr().err.count("unpacked again") == 1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ terms: Mine.
 obtain: Make them.
 classes: [left, right]
 layout: {kind: folders}
-splits: {all: {train: 8, test: 4}}
+splits: {all: {COUNTS}}
 """
 SMALL = {"width": 8, "blocks": 1, "strides": "small", "norm_momentum": 0.1, "sees": "flow"}
 
@@ -172,18 +172,33 @@ def test_a_batch_has_the_flow_of_its_view(parts):
     assert seen == {True, False}
 
 
-def test_a_network_is_trained_on_the_flow_of_ones_own_videos(tmp_path, write_video, monkeypatch):
+@pytest.fixture
+def films(tmp_path, write_video, monkeypatch):
+    """A function that makes the set of films of these lengths, by part, and opens it."""
     (tmp_path / "manifests").mkdir()
-    (tmp_path / "manifests/waves.yaml").write_text(MANIFEST)
     monkeypatch.setattr(manifests, "MANIFESTS", tmp_path / "manifests")
-    for number in range(12):
-        frames = translation(number, 2, size=24, frames=5)[0]
-        name = f"{'train' if number < 8 else 'test'}/{('left', 'right')[number % 2]}/{number}.mp4"
-        write_video(tmp_path / "data/waves" / name, frames)
-    data = DataSpec("waves", frames=4, size=16, sampling="dense", known=("flow",))
+
+    def make(**lengths):
+        counts = ", ".join(f"{part}: {len(of)}" for part, of in lengths.items())
+        (tmp_path / "manifests/waves.yaml").write_text(MANIFEST.replace("COUNTS", counts))
+        for part, of in lengths.items():
+            for number, frames in enumerate(of):
+                film = translation(number + 100 * (part == "test"), 2, size=24, frames=frames)[0]
+                name = f"{part}/{('left', 'right')[number % 2]}/{number}.mp4"
+                write_video(tmp_path / "data/waves" / name, film)
+        return Datasets(tmp_path / "cache", tmp_path / "data")
+
+    return make
+
+
+WAVES = {"frames": 4, "size": 16, "sampling": "dense", "known": ("flow",)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_network_is_trained_on_the_flow_of_ones_own_videos(films):
+    datasets, data = films(train=[5] * 8, test=[5] * 4), DataSpec("waves", **WAVES)
     recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=4)
     assert rehearse(RunSpec(data, ModelSpec("s3dg", SMALL), recipe)).step.macs > 0
-    datasets = Datasets(tmp_path / "cache", tmp_path / "data")
     videos = datasets.load(data)
     assert datasets.load(dataclasses.replace(data, known=()))["train"].flow is None
     method = methods.build("supervised", models.build("s3dg", 2, **SMALL), [])
@@ -193,6 +208,45 @@ def test_a_network_is_trained_on_the_flow_of_ones_own_videos(tmp_path, write_vid
     too_long = clip_source(videos["test"], dataclasses.replace(data, frames=8), "test")
     with pytest.raises(UserError, match="of videos that have as many"):
         judged(method, too_long)
+
+
+def test_films_too_short_for_a_clip_of_known_flow_are_named_once_and_left_out(films):
+    """Clips of 4 frames would go round films of 2 and 3 and show a step that is no flow."""
+    datasets = films(train=[5] * 8 + [2], validation=[4, 4, 3], test=[4, 5, 1, 6])
+    data = DataSpec("waves", **WAVES)
+    whole = datasets.load(dataclasses.replace(data, known=()))
+    with pytest.warns(UserWarning, match="waves: 3 videos have fewer than the 4 frames") as caught:
+        videos = datasets.load(data)
+    assert len(caught) == 1
+    text = str(caught[0].message)
+    assert text.splitlines()[1:] == [
+        "  train/left/8.mp4: 2",
+        "  validation/left/2.mp4: 3",
+        "  test/left/2.mp4: 1",
+    ]
+    for part, kept in videos.items():
+        rows = np.flatnonzero(whole[part].lengths >= 4)
+        assert len(rows) == len(whole[part]) - 1
+        for field in ("starts", "lengths", "labels", "groups"):
+            expected = getattr(whole[part], field)[rows]
+            np.testing.assert_array_equal(getattr(kept, field), expected)
+        np.testing.assert_array_equal(kept.factors["name"], whole[part].factors["name"][rows])
+    method = methods.build("supervised", models.build("s3dg", 2, **SMALL), [])
+    recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=4)
+    sources = {part: clip_source(kept, data, part) for part, kept in videos.items()}
+    trained = fit(method, sources["train"], recipe, seed=0, validation=sources["validation"])
+    assert trained.epochs[0]["samples"] == 8
+    assert judged(method, sources["test"])["score"] in (0, 1 / 3, 2 / 3, 1)
+
+
+def test_a_class_or_a_part_of_short_films_alone_is_named(films):
+    datasets = films(train=[5, 2] * 4, validation=[5, 5], test=[5, 5, 6])
+    data = DataSpec("waves", **WAVES)
+    with pytest.warns(UserWarning, match="which is all there was of right in training:"):
+        assert set(datasets.load(data)["train"].labels) == {0}
+    longer = dataclasses.replace(data, frames=6)
+    with pytest.raises(UserError, match=r"waves: no train video has the 6 .*lower data\.frames$"):
+        datasets.load(longer)
 
 
 @pytest.mark.slow

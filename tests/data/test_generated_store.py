@@ -45,10 +45,14 @@ def flip_half(folder):
     replace(folder / "frames.npy", content.tobytes())
 
 
-def flip_one(folder):
-    content = bytearray((folder / "frames.npy").read_bytes())
+def flip_one(folder, name="frames.npy"):
+    content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
-    replace(folder / "frames.npy", bytes(content))
+    replace(folder / name, bytes(content))
+
+
+def lose(folder, name="frames.npy"):
+    (folder / name).unlink()
 
 
 def shift_labels(folder):
@@ -87,9 +91,9 @@ DAMAGES = {
     "frames empty": cut("frames.npy", 10**9),
     "known cut": cut("known.npz"),
     "checks cut": cut("checks.json"),
-    "no frames": lambda folder: (folder / "frames.npy").unlink(),
-    "no known": lambda folder: (folder / "known.npz").unlink(),
-    "no checks": lambda folder: (folder / "checks.json").unlink(),
+    "no frames": lose,
+    "no known": lambda folder: lose(folder, "known.npz"),
+    "no checks": lambda folder: lose(folder, "checks.json"),
     "nothing": lambda folder: [path.unlink() for path in folder.iterdir()],
     "a file": become_a_file,
     "checks of another kind": checks(lambda content: [1]),
@@ -113,6 +117,24 @@ def test_what_is_damaged_is_made_again_and_told_in_one_line(opened, capsys, dama
     assert damaged(folder) == []
     opened()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("damage", [flip_one, lose])
+def test_flow_that_is_damaged_or_lost_is_made_again(tmp_path, capsys, damage):
+    def opened():
+        return stored_videos(tmp_path, SPEC, "train", 12, flow=True)
+
+    before = np.array(opened().flow)
+    assert before.any()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    damage(folder, "flow.npy")
+    assert damaged(folder) == ["flow.npy"]
+    assert capsys.readouterr().err == ""
+    found = opened()
+    np.testing.assert_array_equal(found.flow, before)
+    assert_equal(found, videos(SPEC, "train", 12))
+    assert "flow.npy missing or damaged; made again" in capsys.readouterr().err
+    assert damaged(folder) == []
 
 
 def test_what_is_whole_is_not_made_again_and_read_once_in_a_process(opened, monkeypatch, capsys):

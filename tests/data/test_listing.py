@@ -1,7 +1,9 @@
 import os
 
 from av.format import ContainerFormat
+from PIL import Image
 
+from kdlib.data import images
 from kdlib.data.decode import FORMATS
 from kdlib.data.layouts import SUFFIXES
 from kdlib.data.listing import Listing
@@ -55,3 +57,10 @@ def test_all_that_is_decoded_has_its_suffixes():
     sound = {".m4a", ".m4b", ".mka", ".mks", ".ogg"}
     others = {".ism", ".mk3d", ".psp", ".isma", ".ismv", ".avif", ".heic", ".heif"}
     assert known - sound - others <= set(SUFFIXES["videos"])
+
+
+def test_all_images_that_are_read_have_their_suffixes():
+    """Those Pillow knows for the formats that are opened."""
+    known = {s for s, name in Image.registered_extensions().items() if name in images.FORMATS}
+    assert known
+    assert known <= set(SUFFIXES["images"])

@@ -1,9 +1,14 @@
+import contextlib
 import copy
 import os
 import tracemalloc
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from kdlib.data import manifest as module
 from kdlib.data.generated import TASKS
@@ -108,6 +113,10 @@ def test_a_minimal_manifest_of_ones_own(own):
         (lambda m: m.update(layout={"kind": "table", "table": "t.csv"}), "at least one column"),
         (lambda m: m["files"].update(folder="../x"), "files.folder: .*without '..'"),
         (lambda m: m["files"].update(archive="/x.tar"), "files.archive: .*relative"),
+        (
+            lambda m: m.update(downloads=[{"url": "https://x", "path": "../x"}]),
+            r"downloads\.0\.path: .*without '..'",
+        ),
         (lambda m: m.update(name="../mine"), "name: .*pattern"),
         (lambda m: m.update(name="/elsewhere"), "name: '/elsewhere' must be a relative path"),
         (lambda m: m.update(name="yours"), "name: 'yours' is not that of its file, 'mine'"),
@@ -185,6 +194,63 @@ OUTSIDE = ["", "/a", "../a", "a/../../b", "a\\..\\..\\b", "\\a", "\\\\host\\a", 
 def test_paths_that_lead_outside(path):
     with pytest.raises(ValueError, match="relative"):
         inside(path)
+
+
+# The texts of a manifest that are no paths: titles, names of columns and classes, patterns.
+NO_PATHS = {
+    *("Manifest.title", "Manifest.homepage", "Manifest.citation", "Manifest.terms"),
+    *("Manifest.obtain", "Manifest.notes", "Manifest.classes"),
+    *("TableLayout.path", "TableLayout.label", "TableLayout.group", "TableLayout.left_out"),
+    *("FoldersLayout.group", "FoldersLayout.class_", "ListsLayout.group", "ListsLayout.class_"),
+    *("ClassListsLayout.group", "ActivityNetLayout.parts"),
+}
+
+
+def filled(kind, text):
+    """A value of a type with this text wherever one may stand; None for types without."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is str:
+        return text
+    if origin in (Annotated, Union, UnionType):
+        return next((found for x in arguments if (found := filled(x, text)) is not None), None)
+    if origin not in (tuple, Mapping):
+        return None
+    key, value = arguments if origin is Mapping else (None, arguments[0])
+    inner = filled(value, text)
+    if inner is None or key is None:
+        return inner and [inner, inner]
+    return {"a" if key is str else get_args(key)[0]: inner}
+
+
+def accepting(text):
+    """The fields of a manifest, of whatever kind of layout, that may hold this text."""
+    found = set()
+    for model in module.Strict.__subclasses__():
+        for name, field in model.model_fields.items():
+            value = filled(field.annotation, text)
+            with contextlib.suppress(ValidationError):
+                if value is not None:
+                    checked = Annotated[field.annotation, None, *field.metadata]
+                    TypeAdapter(checked).validate_python(value)
+                    found.add(f"{model.__name__}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x"])
+def test_no_path_of_a_manifest_leads_outside(path):
+    """Whoever adds a text to a manifest says here that it is none, or gives it `RelativePath`."""
+    assert accepting(path) == NO_PATHS
+
+
+def test_all_paths_of_a_manifest_may_lead_inside():
+    paths = accepting("a/b") - NO_PATHS - {"Manifest.name"}
+    assert paths == {
+        *("Files.folder", "Files.archive", "Download.path", "TableLayout.table"),
+        *("FoldersLayout.parts", "ListsLayout.lists", "ClassListsLayout.lists"),
+        *("KineticsLayout.lists", "KineticsLayout.ids", "KineticsLayout.places"),
+        *("SomethingLayout.lists", "ActivityNetLayout.file", "PackedLayout.files"),
+        *("AvaLayout.lists", "AvaLayout.actions", "AvaLayout.excluded", "AvaLayout.proposals"),
+    }
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])

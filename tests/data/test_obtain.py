@@ -5,6 +5,7 @@ import tarfile
 
 import pytest
 
+from kdlib.data.archive import LIST
 from kdlib.data.manifest import Manifest
 from kdlib.data.obtain import RECORD, advice, obtain
 from kdlib.errors import UserError
@@ -39,6 +40,7 @@ def test_what_is_fetched_is_unpacked_once(archive, tmp_path):
     obtain(m, tmp_path)
     file = tmp_path / "mine/train/jump/a.txt"
     assert file.read_text() == "hello"
+    assert not (tmp_path / "mine" / LIST).exists()
     file.write_text("mine now")
     obtain(m, tmp_path)
     assert file.read_text() == "mine now"

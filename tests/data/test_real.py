@@ -185,6 +185,18 @@ def test_undecodable_files_are_named_once_and_left_out(data):
     assert len(parts["test"]) == 3
 
 
+def test_a_class_whose_training_files_are_all_broken_is_named(data):
+    for day in range(6):
+        (data / f"mine/clips/train/jump/day{day}_jump.mp4").write_bytes(b"no video")
+    with pytest.warns(UserWarning, match="6 files cannot be decoded") as caught:
+        parts = read(data, manifest())
+    texts = [str(warning.message) for warning in caught]
+    expected = "no training sample of 1 of 2 classes, which cannot be learnt: jump"
+    assert [expected in text for text in texts] == [False, True]
+    assert set(parts["train"].labels) == {1}
+    assert set(parts["test"].labels) == {0, 1}
+
+
 def test_what_is_missing_is_said_with_the_places(tmp_path):
     with pytest.raises(
         UserError, match=r"mine: no clips or clips.tar in .*data.mine or .*data; DATA names"
@@ -227,6 +239,23 @@ def test_an_archive_is_unpacked_once(data):
     (place / "mark").write_text("")
     assert module.places(manifest(), data, data.parent / "cache").folder == place
     assert (place / "mark").exists()
+
+
+def test_unpacked_files_that_are_lost_or_changed_come_back(data, capsys):
+    pack(data / "mine/clips.tar", data / "mine/clips")
+    (data / "mine/clips").rename(data / "elsewhere")
+    expected = read(data, manifest())
+    place = module.places(manifest(), data, data.parent / "cache").folder
+    (place / FOLDERS[0]).unlink()
+    content = (place / FOLDERS[-1]).read_bytes()
+    (place / FOLDERS[-1]).write_bytes(content[: len(content) // 2])
+    capsys.readouterr()
+    found = read(data, manifest())
+    assert capsys.readouterr().err.count("files lost or changed: 2, such as ") == 1
+    for part, videos in found.items():
+        np.testing.assert_array_equal(videos.factors["name"], expected[part].factors["name"])
+        np.testing.assert_array_equal(videos.frames, expected[part].frames)
+    assert (place / FOLDERS[-1]).read_bytes() == content
 
 
 # Packed images, several classes a sample, actors

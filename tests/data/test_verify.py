@@ -75,6 +75,11 @@ def test_every_fault_is_in_the_report_and_named_in_its_text(clips):
         assert part in text
 
 
+def times_said(pair, found):
+    """How many lines of the text name both of a pair."""
+    return sum(all(name in line for name in pair) for line in found.text().splitlines())
+
+
 def test_equal_files_are_named_once_and_the_worst_first(clips):
     for original, copy in (
         ("train/jump/0", "test/wave/7"),
@@ -90,12 +95,32 @@ def test_equal_files_are_named_once_and_the_worst_first(clips):
         ["train/jump/extra.mp4", "train/wave/1.mp4"],
     ]
     lines = found.text().splitlines()
+    assert lines.count("equal in content: 3") == 1
     place = lines.index("equal in content: 3")
     assert lines[place + 1 : place + 4] == [
         "  test/wave/7.mp4 = train/jump/0.mp4 (of different classes, on both sides of test)",
         "  train/jump/extra.mp4 = train/wave/1.mp4 (of different classes)",
         "  train/jump/1.mp4 = train/jump/2.mp4",
     ]
+    assert [times_said(pair, found) for pair in found.duplicates] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("label", "also"), [(1, ""), (0, "of different classes, ")])
+def test_an_image_in_both_parts_of_a_packed_set_is_named_once(tmp_path, label, also):
+    """The last one of testing is the fourth of training, which is of class 1."""
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), np.uint8)
+    images[8] = images[3]
+    (tmp_path / "mine").mkdir()
+    np.savez(tmp_path / "mine/train.npz", x=images[:6], y=[0, 1] * 3)
+    np.savez(tmp_path / "mine/test.npz", x=images[6:], y=[0, 1, label])
+    layout = {"kind": "packed", "files": {"train": ("train.npz",), "test": ("test.npz",)}}
+    packed = manifest(layout=layout, files={}, media="images", splits={})
+    found = verify(packed, tmp_path, tmp_path / "cache")
+    pair = ["train/00003", "test/00002"]
+    assert found.duplicates == found.crossing == [pair]
+    assert found.conflicting == ([pair] if also else [])
+    assert times_said(pair, found) == 1
+    assert f"train/00003 = test/00002 ({also}on both sides of test)" in found.text()
 
 
 def test_a_fault_of_the_lists_hides_nothing_and_blames_no_good_file(clips):

@@ -21,6 +21,8 @@ CONTAINERS = {
     "mpg": "mpeg2video",
     "flv": "flv1",
     "wmv": "wmv2",
+    "ogv": "libvpx",
+    "m2ts": "libx264",  # packets of 192 bytes
 }
 
 
@@ -97,6 +99,38 @@ def test_other_forms_of_a_container(tmp_path, name, options):
     check_cuts(path)
 
 
+def say_more_frames(path, more):
+    """Count up the frames that both headers of an avi state, that of the file and of its stream."""
+    content = bytearray(path.read_bytes())
+    for sign, place in ((b"avih", 24), (b"strh", 40)):
+        count = slice(content.index(sign) + place, content.index(sign) + place + 4)
+        assert int.from_bytes(content[count], "little") == FRAMES
+        content[count] = (FRAMES + more).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_whole_avi_may_count_two_empty_packets_more(tmp_path, more):
+    path = made(tmp_path / "a.avi", "mpeg4")
+    expected = decode(path, 16)
+    say_more_frames(path, more)
+    np.testing.assert_array_equal(decode(path, 16), expected)
+    assert count_frames(path) == FRAMES
+    # One that is cut off behind its last frame, in its index, may not.
+    path.write_bytes(path.read_bytes()[:-100])
+    for read in (decode, count_frames):
+        with pytest.raises(Undecodable, match=f"its header says {FRAMES + more} frames, and 24 "):
+            read(path)
+
+
+def test_an_avi_that_counts_three_more_is_not_whole(tmp_path):
+    path = made(tmp_path / "a.avi", "mpeg4")
+    say_more_frames(path, 3)
+    for read in (decode, count_frames):
+        with pytest.raises(Undecodable, match="its header says 27 frames, and 24 are there"):
+            read(path)
+
+
 def test_a_gif(tmp_path):
     path = tmp_path / "a.gif"
     with av.open(str(path), "w") as container:
@@ -112,7 +146,7 @@ def test_a_gif(tmp_path):
 
 def test_what_follows_the_end_of_a_file_is_no_fault(whole, tmp_path):
     path = Path(shutil.copy(whole, tmp_path))
-    if whole.suffix in (".ts", ".wmv", ".mpg"):
+    if whole.suffix in (".ts", ".m2ts", ".wmv", ".mpg"):
         return  # packets without an end
     with path.open("ab") as file:
         file.write(b"\0" * 1000)
@@ -139,9 +173,10 @@ def test_a_file_that_ends_in_zeros(tmp_path):
 def test_what_is_cut_behind_the_last_frame_wanted_does_not_matter(whole):
     cut = whole.with_name(f"late{whole.suffix}")
     content = whole.read_bytes()
-    cut.write_bytes(content[: 17 * len(content) // 20])
-    if whole.suffix in (".mp4", ".mov"):
-        return  # the index stands at their end
+    share = 15 if whole.suffix == ".m2ts" else 17  # such a file is filled up at its end
+    cut.write_bytes(content[: share * len(content) // 20])
+    if whole.suffix in (".mp4", ".mov", ".ogv"):
+        return  # the index stands at their end, and all of a short Ogg file in one page
     expected = decode(whole)
     np.testing.assert_array_equal(decode(cut, frames=[2])[0], expected[2])
     with pytest.raises(Undecodable):

@@ -21,7 +21,7 @@ SUFFIXES = {
         ".gif",
     ),
     "images": (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff",
     ),
 }  # fmt: skip
 
