@@ -35,7 +35,7 @@ def numbers(name: str) -> dict[Cell, float]:
         heading, _, parts = column.partition("|")
         for row, cell in zip(table.iloc[:, 0], table[column], strict=True):
             for part, text in zip(parts.split("/"), cell.split("/"), strict=True):
-                if text.replace(".", "").isdigit():
+                if text not in TASKS:
                     found[row, heading, part] = float(text)
     return found
 

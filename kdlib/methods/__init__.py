@@ -18,6 +18,7 @@ from kdlib.errors import UserError, unknown
 from kdlib.methods.base import Method, checked_options
 
 _NO_METHODS = ("base", "contrastive", "distillation", "masked", "pretext")
+_found: set[str] = set()
 
 
 def names() -> list[str]:
@@ -29,8 +30,10 @@ def names() -> list[str]:
 def module_name(name: str) -> str:
     """The module of a method; UserError with the nearest match if there is no such method."""
     own, colon, _ = name.partition(":")
-    if not colon and name not in names():
+    # The folder is listed only for what is not known: plans ask thousands of times.
+    if not colon and name not in _found and name not in names():
         raise unknown("method.name", name, [*names(), "module:Class"])
+    _found.add(name)
     return own if colon else f"{__name__}.{name}"
 
 

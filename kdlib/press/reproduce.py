@@ -24,6 +24,7 @@ from kdlib.study.seal import checksum, seal, sha256, unseal, write_text
 from kdlib.study.setting import Setting
 
 T = TypeVar("T")
+PATIENCE_S = 60  # a chapter that took longer is to be read while the next one trains
 
 
 def open_chapters(
@@ -89,8 +90,11 @@ def plan_text(chapters: Sequence[Chapter], setting: Setting) -> str:
 
 
 def reproduce(names: Sequence[str], setting: Setting) -> Summary:
-    """Regenerate every artifact of these chapters; each is readable as soon as it is done."""
-    started = time.perf_counter()
+    """Regenerate every artifact of these chapters.
+
+    What took long is readable as soon as it is done, and the whole book at the end.
+    """
+    started = built = time.perf_counter()
     chapters, left_out = open_chapters(names, setting, to_train=True)
     summary = Summary(failures=left_out)
     print(plan_text(chapters, setting), flush=True)
@@ -124,7 +128,8 @@ def reproduce(names: Sequence[str], setting: Setting) -> Summary:
                 claims[chapter.name] = claims_of(chapter)
             # Of a book of which nothing is new only the whole is looked at, once.
             last = chapter is chapters[-1]
-            if done.count or last:
+            if last or (done.count and time.perf_counter() - built > PATIENCE_S):
+                built = time.perf_counter()
                 try:
                     summary.page = build_book(chapters, executed, claims, with_library=last)
                 except (SiteFailed, UserError) as error:

@@ -34,7 +34,7 @@ def plan(
         missing[key] = Planned(spec, key, needs, speed[0].seconds(spec))
         return key
 
-    wanted = {visit(spec) for spec in specs}
+    wanted = {visit(spec) for spec in dict.fromkeys(specs)}
     return list(missing.values()), len(found & wanted)
 
 

@@ -82,6 +82,8 @@ def read(path: Path) -> list[Entry]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{file}: {error}") from None
+    except (RecursionError, MemoryError):
+        raise UserError(f"{file}: too much or too deeply nested to be a list of claims") from None
     for name, rows in tables.items():
         if name not in KINDS:
             raise unknown(f"{file}: entry", name, KINDS)

@@ -11,13 +11,17 @@ import pandas as pd
 from kdlib.errors import UserError, plain
 from kdlib.study.setting import ROOT
 
-# What float() and int() say of a word.
-_WORD = re.compile(r"(?:could not convert string to float|invalid literal for int\(\).*): '(.*)'")
+# Between two numbers of a cell, such as "61.9/24.4" and "82.0 (↑1.3)".
+_PARTS = re.compile(r"[\s/↑()]+")
+# What float(), int() and pandas say of a word.
+_WORD = re.compile(
+    r"(?:could not convert string to float|invalid literal for int\(\).*?): '(.*?)'(?:$|: )"
+)
 
 
 def published(chapter: str, name: str) -> pd.DataFrame:
     """A table as printed: all text, and NaN where a cell is empty."""
-    return read_table(_folder(chapter) / f"{name}.csv")
+    return read_table(ROOT / "book" / chapter / "published" / f"{name}.csv")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -31,16 +35,16 @@ def read_table(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def telling_words(chapter: str) -> Iterator[None]:
-    """Where a number is made of a word that a chapter's tables print, say which, and where."""
+    """Where a number is made of a word in a table of a chapter, say which, and where."""
     try:
         yield
     except ValueError as error:
         found = _WORD.search(str(error))
-        for path in sorted(_folder(chapter).glob("*.csv")) if found else ():
+        for path in sorted((ROOT / "book" / chapter).rglob("*.csv")) if found else ():
             numbers, rows = _rows(path)
             for number, row in zip(numbers, rows, strict=True):
                 for name, cell in zip(rows[0], row, strict=True):
-                    if found and found[1] in (cell, *cell.split()):
+                    if found and found[1] in (cell, *_PARTS.split(cell)):
                         raise UserError(
                             f"{_shown(path)}, line {number}, {name}: {cell!r} is no number"
                         ) from error
@@ -73,10 +77,6 @@ def _rows(path: Path) -> tuple[list[int], list[list[str]]]:
                 f"{_shown(path)}, line {number}: {len(row)} cells, but {len(rows[0])} headings"
             )
     return numbers, rows
-
-
-def _folder(chapter: str) -> Path:
-    return ROOT / "book" / chapter / "published"
 
 
 def _shown(path: Path) -> str:

@@ -22,6 +22,7 @@ from kdlib.study.setting import ROOT, Setting
 
 SEEDS = (100, 101, 102)  # of clips that no reported run trains on or is tested with
 BASELINE = "labels alone"
+WORDS = ("testbed", "training")  # the columns that are no numbers
 Candidates = Mapping[tuple[str, str], tuple[RunSpec, ...]]
 """By testbed and training, the runs of `SEEDS`."""
 
@@ -61,14 +62,9 @@ def keep(chapter: str, table: pd.DataFrame) -> Path:
 
 def kept(records: object, chapter: str) -> pd.DataFrame:
     """A chapter's `search.csv`, as a study makes it of no records."""
-    return read_table(_path(chapter)).apply(_numbers)
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(column)
-    except ValueError:
-        return column
+    table = read_table(_path(chapter))
+    numbers = [name for name in table.columns if name not in WORDS]
+    return table.astype({name: int if name == "n" else float for name in numbers})
 
 
 def search_reading(value: pd.DataFrame, records: Any, training: str, why: str) -> Reading:

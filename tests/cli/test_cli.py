@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -69,3 +71,23 @@ def test_it_runs_as_a_module():
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_says_so_in_one_line(capsys, monkeypatch, number):
+    """As by Ctrl-C, and not by dying where it stands."""
+
+    def told(given, words):
+        assert signal.getsignal(number) != signal.SIG_DFL, "all tests would end here"
+        os.kill(os.getpid(), number)
+        raise AssertionError("it went on")
+
+    monkeypatch.setitem(cli.COMMANDS, "plan", told)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert cli.main(["plan"]) == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    error = capsys.readouterr().err
+    assert error == "kdlib: stopped; what was finished is kept, and the next call goes on\n"

@@ -17,6 +17,7 @@ from kdlib.press import reproduce as module
 from kdlib.press.reproduce import reproduce
 from kdlib.press.status import explain, status
 from kdlib.press.summary import Summary, clock
+from kdlib.runs.engine import Outcome
 from kdlib.runs.store import RunStore
 from kdlib.study import chapter as chapters
 from kdlib.study import claims
@@ -116,15 +117,34 @@ def test_what_is_lost_or_edited_is_made_again_and_a_lie_is_not_counted(setting, 
     assert "receipts" not in copy.read_text()
 
 
-def test_only_the_last_book_of_a_reproduction_has_the_library(setting, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("patience", "books"), [(0, [False, True]), (3600, [True])])
+def test_a_book_after_each_long_chapter_and_the_library_in_the_last(
+    setting, tmp_path, monkeypatch, patience, books
+):
     built = []
+    monkeypatch.setattr(module, "PATIENCE_S", patience)
     monkeypatch.setattr(module.site, "build", lambda *a, **k: built.append(k["with_library"]))
     monkeypatch.setattr(module, "todo", lambda chapters, setting: ([], 0))
     monkeypatch.setattr(module.notebooks, "warm", lambda modules: None)
     new = lessons.Executed([], 1)
     monkeypatch.setattr(lessons, "execute", lambda chapter, made, failed: new)
     reproduce(["resolution", "adaptive"], setting)
-    assert built == [False, True]
+    assert built == books
+
+
+def test_what_killed_processes_left_is_swept_and_only_what_was_trained_is_counted(
+    setting, monkeypatch
+):
+    swept = []
+    monkeypatch.setattr(module.scratch, "sweep", lambda: swept.append("temporary"))
+    monkeypatch.setattr(module.scratch, "sweep_results", lambda folder: swept.append(folder))
+    monkeypatch.setattr(module.notebooks, "warm", lambda modules: None)
+    monkeypatch.setattr(lessons, "execute", lambda chapter, made, failed: lessons.Executed([]))
+    found = Outcome(done=["here", "elsewhere"], trained=["here"])
+    monkeypatch.setattr(module, "run_all", lambda *a, **k: found)
+    summary = reproduce(["resolution"], setting)
+    assert swept == ["temporary", setting.folder]
+    assert "trained    1 runs" in summary.text()
 
 
 def edit(path, old, new):
@@ -240,6 +260,7 @@ def beside(tmp_path, monkeypatch):
         ({"study.py": "PAPER = 'x'\nimport sys\nsys.exit(3)"}, "study.py, line 3: SystemExit: 3"),
         ({"study.py": FINE.replace("[]", "[setting.nothing]")}, "study.py, line 5: AttributeError"),
         ({"claims.toml": "[[claim]\n"}, "claims.toml of broken: .*line 1"),
+        ({"claims.toml": "x = " + "[" * 3000}, "claims.toml of broken: too much or too deeply"),
         ({"claims.toml": CONTROL, "checks.py": "nothing\n"}, "broken/checks.py, line 1: NameError"),
     ],
 )

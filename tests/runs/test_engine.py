@@ -76,6 +76,13 @@ def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec
         assert differing == fresh
 
 
+def test_what_killed_processes_left_in_the_store_is_swept_first(go, make_spec, store, monkeypatch):
+    swept = []
+    monkeypatch.setattr(type(store), "sweep", lambda self: swept.append(self.root))
+    go(make_spec(epochs=1), jobs=1)
+    assert swept == [store.root]
+
+
 def test_students_of_one_seed_start_alike_whatever_the_method(go, planned, make_spec, store):
     def still(spec):
         recipe = dataclasses.replace(spec.recipe, learning_rate=1e-12)

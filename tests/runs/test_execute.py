@@ -27,3 +27,18 @@ def test_the_chosen_epoch_is_judged_by_its_own_weights(best, tiny, source):
     assert np.array_equal(traces["predicted_chosen"], expected[best])
     state = method.student.state_dict()
     assert all(torch.equal(state[name], last[name]) for name in last)
+
+
+def test_a_checkpoint_belongs_to_the_run(store, datasets, planned, make_spec, monkeypatch):
+    given = {}
+
+    def stand_in(*_, **options):
+        given.update(options)
+        raise StopIteration
+
+    monkeypatch.setattr(execute, "fit", stand_in)
+    (run,), _ = planned(make_spec())
+    with pytest.raises(StopIteration):
+        execute.execute(run.spec, run.key, store, datasets.load(run.spec.data), [])
+    assert given["belongs_to"] == run.key
+    assert given["checkpoint"] == store.checkpoint(run.key)

@@ -127,6 +127,19 @@ def test_checksums_that_are_none_set_a_record_aside(store, text):
     assert store.find("abc") is None
 
 
+@pytest.mark.parametrize(
+    "name", ["result.json", "student.safetensors", "own.safetensors", "traces.npz"]
+)
+def test_a_record_that_lacks_one_checksum_is_set_aside(store, name):
+    write(store)
+    sums = store.root / "runs" / "abc" / "checksums.json"
+    stored = json.loads(sums.read_text())
+    del stored["files"][name]
+    sums.write_text(json.dumps(stored))
+    assert store.find("abc") is None
+    assert len(list((store.root / "set-aside").iterdir())) == 1
+
+
 def test_two_that_find_a_damaged_record_set_it_aside_once(store, monkeypatch):
     write(store)
     (store.root / "runs" / "abc" / "result.json").unlink()

@@ -1,10 +1,13 @@
+import importlib
 import re
+import shutil
 
 import pytest
 
 from kdlib.errors import UserError
 from kdlib.study import artifacts, published
 from kdlib.study.published import read_table, telling_words
+from kdlib.study.setting import ROOT
 
 WHOLE = 'method,top-1 %\nKD,"80.1"\n\n"Cross\nKD",\n'
 
@@ -65,6 +68,48 @@ def test_a_word_for_a_number_is_found_where_it_is_printed(table, number):
         telling_words("some"),
     ):
         number(published.published("some", "table-1").iloc[0, 1])
+
+
+def test_a_word_is_found_within_its_cell_and_in_other_tables_of_the_chapter(table):
+    table.write_text(WHOLE.replace("80.1", "61.9/8o.1 (↑x3)"))
+    (table.parent.parent / "search.csv").write_text("testbed,gain\na,-\n")
+    for word, place in (
+        ("8o.1", r"published/table-1\.csv, line 2, top-1 %: '61\.9/8o\.1 \(↑x3\)'"),
+        ("x3", r"published/table-1\.csv, line 2, top-1 %"),
+        ("-", r"some/search\.csv, line 2, gain: '-'"),
+    ):
+        with pytest.raises(UserError, match=f"{place}.* is no number"), telling_words("some"):
+            float(word)
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name", "old", "new", "make"),
+    [
+        ("pretext", "table-1", "70.9/30.2", "70.9/3o.2", "printed.over_both_teachers"),
+        ("pretext", "table-4", "61.1", "61,1", "printed.mixed_over_single"),
+        ("masked", "table-14", "↑", "↑x", "printed.arrows"),
+        ("masked", "table-10", "40.1", "4o.1", "printed.detection"),
+    ],
+)
+def test_a_misprint_of_a_chapter_s_paper_is_named(
+    tmp_path, monkeypatch, chapter, name, old, new, make
+):
+    shutil.copytree(
+        ROOT / "book" / chapter / "published", tmp_path / "book" / chapter / "published"
+    )
+    path = tmp_path / "book" / chapter / f"published/{name}.csv"
+    text = path.read_text()
+    assert old in text
+    new = f'"{new}"' if "," in new else new
+    path.write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(published, "ROOT", tmp_path)
+    module, function = make.split(".")
+    make = getattr(importlib.import_module(f"book.{chapter}.{module}"), function)
+    with (
+        pytest.raises(UserError, match=rf"{name}\.csv, line \d+, .* is no number"),
+        telling_words(chapter),
+    ):
+        make()
 
 
 def test_other_faults_are_left_as_they_are(table):

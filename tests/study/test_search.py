@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from kdlib.errors import UserError
+from kdlib.study import published
 from kdlib.study import search as module
 from kdlib.study.search import BASELINE, search, search_reading
 
@@ -49,6 +51,23 @@ def test_gains_are_over_the_baseline_of_the_same_testbed_by_seed(setting):
     )
     assert table.loc[("a", BASELINE), "gain"] != table.loc[("a", BASELINE), "gain"]  # none
     assert table.loc[("b", BASELINE), "top-1 %"] == 20
+
+
+def test_a_word_for_a_number_is_named_with_its_line(tmp_path, monkeypatch):
+    for place in (module, published):
+        monkeypatch.setattr(place, "ROOT", tmp_path)
+    path = tmp_path / "book/some/search.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("testbed,training,gain,n\na,kd,1.0,3\na,labels alone,,3\n")
+    kept = module.kept({}, "some")
+    assert (kept["gain"][0], kept["n"][0], kept["n"].dtype.kind) == (1.0, 3, "i")
+    assert kept["gain"].isna().tolist() == [False, True]
+    path.write_text(path.read_text().replace("1.0", "l.0"))
+    with (
+        pytest.raises(UserError, match=r"search\.csv, line 2, gain: 'l\.0' is no number"),
+        published.telling_words("some"),
+    ):
+        module.kept({}, "some")
 
 
 def test_the_reading_names_the_testbeds_of_the_least_and_the_largest_gain():
