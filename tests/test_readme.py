@@ -148,6 +148,22 @@ def test_a_new_chapter_is_planned_trained_shown_and_judged(house):
     assert "A student learns more from a teacher than from labels alone" in page
 
 
+def test_it_begins_with_what_was_found_and_shows_it():
+    start = "\n".join(README.splitlines()[:40])
+    assert {"ResKD", "SAKD", "MVD", "D3D"} <= set(re.findall(r"\w+", start))
+    assert re.search(r"[+-]?\d+\.\d \[-?\d+\.\d, -?\d+\.\d\]", start), "a number with its interval"
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", start)
+    assert (ROOT / picture).is_file()
+
+
+def test_it_says_its_licence_and_how_to_cite_it():
+    said = section("Licence and citation")
+    assert "MIT" in said
+    named = re.findall(r"`([\w./]+)`", said)
+    assert {"LICENSE", "CITATION.cff", "book/references.bib"} <= set(named)
+    assert all((ROOT / name).is_file() for name in named)
+
+
 def test_the_map_names_every_folder():
     tracked = subprocess.run(
         ["git", "ls-files", "*/*"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -21,6 +21,7 @@ from kdlib.runs.engine import run_all
 from kdlib.runs.plan import plan
 from kdlib.runs.store import RunRecord, run_key
 from kdlib.study import artifacts
+from kdlib.study.published import read_table
 from kdlib.study.seal import write_text
 from kdlib.study.setting import Setting, default_role
 
@@ -87,7 +88,7 @@ def main(given: list[str]) -> None:
 
 def with_published(table: pd.DataFrame, group: str) -> pd.DataFrame:
     """The table with a column of what is printed for its rows elsewhere, if anything is."""
-    printed = pd.read_csv(PUBLISHED, dtype=str).query("group == @group").set_index("training")
+    printed = read_table(PUBLISHED).query("group == @group").set_index("training")
     found = [printed["top-1 %"].get(name, "–") for name in table["training"]]
     if set(found) != {"–"}:
         table.insert(list(table.columns).index("gain") + 1, "published", found)

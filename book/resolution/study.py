@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from book.resolution import figures, regimes, tables
 from book.resolution.readings import READINGS
@@ -14,7 +13,6 @@ from kdlib.study.setting import Setting
 
 PAPER = "reskd"
 ROLES = ("target",)
-PUBLISHED = Path(__file__).parent / "published"
 
 
 def studies(setting: Setting) -> list[Study]:

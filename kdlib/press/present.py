@@ -76,6 +76,20 @@ def table(value: pd.DataFrame) -> HTML:
     return HTML(tables.table(value))
 
 
+def stamped(chapter: Chapter, shown: HTML, *artifacts: str) -> HTML:
+    """What a lesson shows of the first seed's runs of these artifacts, or of the clips that these
+    runs see; below it the line that says which data and which profile they are of."""
+    runs = {
+        (name, label): specs[:1]
+        for name in artifacts
+        for label, specs in chapter.study(name).runs.items()
+    }
+    source = html.escape(stamp.artifact_text(chapter.setting, runs))
+    return HTML(
+        f'<figure class="kd-artifact">{shown.data}<figcaption>{source}</figcaption></figure>'
+    )
+
+
 def show_claims(chapter: Chapter) -> HTML:
     """All that the chapter checks, under a heading a kind, as `claims_tables`.
 

@@ -16,7 +16,7 @@ from kdlib.study import artifacts, claims
 
 WIDEST = 13  # columns that fit beside each other, on a page and on paper
 NARROW = 4  # columns that fit on a telephone
-_NUMBER = re.compile(r"[+−-]?[\d.,]+( ?(%|s|×|± ?[\d.]+|\[[−\-\d., ]+\]))?")
+_NUMBER = re.compile(r"[+−-]?[\d.,]+(e[+-]?\d+)?( ?(%|s|×|± ?[\d.]+|\[[−\-\d., ]+\]))?")
 _BOUNDS = re.compile(r"(\S+) (\[[−\-\d., ]+\])( .*)?")
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from book.adaptive import audit, checks, figures, lesson, sizes, tables
 from book.adaptive.ablations import ABLATIONS, DEFAULTS, OPTIONS, default, values
@@ -14,6 +15,7 @@ from book.adaptive.search import candidates
 from book.adaptive.study import studies
 from kdlib.errors import UserError
 from kdlib.runs.size import size
+from kdlib.study.chapter import BOOK
 from kdlib.study.setting import Setting
 
 
@@ -260,6 +262,23 @@ def test_the_lesson_s_points_go_from_easy_to_spread():
     spread = lesson.spread()
     assert spread["mean difficulty"].is_monotonic_increasing
     assert spread["mean angle, degrees"].iloc[-1] > spread["mean angle, degrees"].iloc[0]
+
+
+def test_the_steps_of_the_method_are_five():
+    tokens = MarkdownIt("commonmark").parse((BOOK / "adaptive/index.md").read_text())
+    start = next(n for n, token in enumerate(tokens) if token.type == "ordered_list_open")
+    end = next(n for n in range(start, len(tokens)) if tokens[n].type == "ordered_list_close")
+    steps = [""]
+    for token in tokens[start:end]:
+        if token.type == "list_item_open":
+            steps.append("")
+        steps[-1] += token.content
+    named = [step.split(".")[0].strip("*") for step in steps[1:]]
+    assert named[:4] == ["Interrupt", "Difficulty", "Strength", "Select"]
+    assert len(steps[1:]) == 5
+    assert "log\\det" in steps[4]
+    assert "determinantal point process" in steps[4]
+    assert steps[5].startswith("**Train**")
 
 
 def test_moments_and_strengths_of_a_record():

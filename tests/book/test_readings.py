@@ -103,6 +103,16 @@ def test_numbers_of_the_headline_are_those_of_its_scores():
     assert "beyond the noise" in found
 
 
+def test_a_gain_by_time_alone_is_named_where_it_is_the_largest():
+    chapter = Chapter("resolution", Setting(profile="smoke", seeds=3))
+    study = chapter.study("reskd/targets")
+    scores = {"teacher": 900, "direct": 500, "direct, twice the epochs": 640}
+    made = {label: [record(s, scores.get(label, 520)) for s in range(3)] for label in study.runs}
+    reading = study.read(None, made)
+    assert "Over direct training, “direct, twice the epochs” gains +14.0 [" in reading.found
+    assert "no larger than that of twice the epochs may be time, not teaching" in reading.why
+
+
 def test_a_selection_that_stays_is_told_from_chance():
     chapter = Chapter("adaptive", Setting(profile="smoke", seeds=1))
     found = chapter.study("sakd/figure-3").read(None, {"KD": [record(0, 1)]}).found

@@ -56,6 +56,15 @@ def test_what_was_printed_stands_beside_the_rows_that_it_is_of():
     assert "published" not in train.with_published(rows, "resolution")
 
 
+def test_a_fault_in_what_was_printed_has_its_file_and_line(tmp_path, monkeypatch):
+    path = tmp_path / "published.csv"
+    path.write_text(train.PUBLISHED.read_text().replace("resnet,teacher,72.34", "resnet,teacher"))
+    monkeypatch.setattr(train, "PUBLISHED", path)
+    rows = pd.DataFrame({"training": ["teacher"], "gain": [1.0]})
+    with pytest.raises(UserError, match=r"published\.csv, line 2: 3 cells, but 4 headings"):
+        train.with_published(rows, "resnet")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -5,154 +5,25 @@ It needs a Chromium of the system's (Debian's package `chromium`); none is downl
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
-import nbformat
-import numpy as np
-import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from kdlib.analysis.plots import panels
-from kdlib.analysis.statistics import Interval
-from kdlib.press import evidence, present, site
-from kdlib.press.notebooks import ROOT
-from kdlib.study.chapter import Chapter, Study
 from kdlib.study.claims import VERDICTS
-from kdlib.study.readings import Reading
-from kdlib.study.setting import Setting
+from tests.press.made_up import REAL, WIDE, build
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
-
-WIDE = "reskd/targets"  # three pairs of networks, five columns each, as Table 5 of SAKD
-RESULTS = "reskd/batchnorm"  # a results table with real data beside it
-FIGURE = "reskd/resolution-sweep"
-LONG = f"show(chapter, {'a' * 60!r})"  # as long as lines of code may be
 A4 = 718  # CSS pixels between margins of 10 mm
-
-
-def accuracy(estimate=72.35):
-    return Interval(estimate, estimate - 6.9, estimate + 6.9, 5, "t")
-
-
-def gain(estimate=-2.1):
-    return Interval(estimate, estimate - 11.2, estimate + 11.2, 5, "paired t")
-
-
-def wide_table():
-    rows = []
-    for method in ("-", "KD", "DualKD (stand-in)"):
-        for kind in ("Vani.", "Random*", "Steps of Ours*"):
-            cells = {"method": method, "type": kind, "r": "100 %"}
-            for pair in ("SlowFast", "VideoST", "TPN"):
-                cells |= {
-                    f"{pair}|top-1 %": accuracy(),
-                    f"{pair}|top-5 %": 91.4,
-                    f"{pair}|train s": 1234.5,
-                    f"{pair}|paper top-1": "84.20",
-                    f"{pair}|paper min an epoch": "6.4",
-                }
-            rows.append(cells)
-    return pd.DataFrame(rows)
-
-
-def results_table():
-    names = ("feature KD from a teacher of another start", "logit KD")
-    cells = {
-        "generated clips, after pre-training|top-1 %": accuracy(),
-        "generated clips, after pre-training|gain": gain(),
-        "JHMDB-21|top-1 %": accuracy(),
-        "JHMDB-21|gain": gain(),
-        "n": 5,
-        "MMACs": 1234.18,
-        "train s": 18.5,
-        "chosen %": 21.4,
-    }
-    return pd.DataFrame([{"training": name, "px": 24, **cells} for name in names])
-
-
-def entry(kind, verdict):
-    effect = {"estimate": 2.13, "low": -13.2, "high": 17.4, "n": 5, "method": "paired t"}
-    return {
-        "kind": kind,
-        "id": f"reskd/{kind}-{verdict}",
-        "text": "Pixel-level logits teach more than features at every resolution of the student",
-        "source": "Section 4.3, Table 5",
-        "verdict": verdict,
-        "reason": "it requires reskd/teacher-ahead, which does not hold",
-        "p": 0.0004,
-        "p_corrected": 0.041,
-        "smallest": 15.4,
-        "finding": {"effect": effect, "unit": "points", "compared": "pixel against feature KD"},
-    }
-
-
-def record(seed):
-    return SimpleNamespace(
-        path=Path(f"runs/{seed:024x}"),
-        spec=SimpleNamespace(title=f"resolution target=pixel, tsn 48 px, seed {seed}", seed=seed),
-        result={"last": {"score": 0.723}, "cost": {"seconds": 18.5}},
-        environment={
-            "device": "Some Processor (R) of 2.40 GHz",
-            "commit": "0123456789ab",
-            "finished": "2026-01-02T03:04:05",
-        },
-    )
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory) -> Path:
     """The site's folder, moved away from where it was built."""
-    folder = tmp_path_factory.mktemp("built")
-    setting = Setting(profile="smoke", store=str(folder / "s"), results=str(folder / "r"))
-    chapter = Chapter("resolution", setting)
-    figure, _ = panels(columns=3, width=9, height=3)
-    values = {WIDE: wide_table(), RESULTS: results_table(), FIGURE: figure}
-    reading = Reading("Ours gains +2.1 points.", "It had room.", "Ten seeds.")
-    shown, files = [], {}
-    for name, value in values.items():
-        study = Study(name, "A title", lambda records: None)
-        body = present.figure(value, "A title") if name == FIGURE else present.table(value)
-        below = evidence.below(
-            chapter, study, value, reading, {("feature", 24): [record(0), record(1)]}
-        )
-        shown.append(f'<figure class="kd-artifact">{body.data}</figure>{below}')
-        ends = ("svg", "png", "json") if name == FIGURE else ("csv", "tex", "json")
-        files |= {f"{evidence.FOLDER}/{name}.{end}": f"{name} {end}".encode() for end in ends}
-    frames = np.zeros((3, 8, 8, 3), dtype=np.uint8)
-    shown.append(present.row(present.clip(frames, "a clip")).data)
-    claims = [entry(kind, v) for kind in ("control", "claim") for v in VERDICTS]
-    shown.append(f"{present.claims_tables(claims).data}{evidence.of_claims(chapter)}")
-    files[f"{evidence.FOLDER}/{chapter.claims_name}.json"] = b"[]"
-    source = folder / "book"
-    (source / "resolution").mkdir(parents=True)
-    (source / "_site").symlink_to(ROOT / "book" / "_site")
-    (source / "index.md").write_text("# The book\n")
-    (source / "references.bib").write_text("@misc{kd, title={A}, author={B, C}, year={2015}}\n")
-    (source / "references.md").write_text("# Papers\n\n```{bibliography}\n:all:\n```\n")
-    formula = "$$ \\sum_k " + "+ q_k " * 40 + "$$"
-    (source / "resolution" / "index.md").write_text(
-        f"# Resolution\n\nText {{cite:p}}`kd`.\n\n{formula}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
-    )
-    outputs = [new_output("display_data", data={"text/html": text}) for text in shown]
-    cells = [
-        new_markdown_cell("# Tables"),
-        *(new_code_cell("show()", outputs=[o]) for o in outputs),
-    ]
-    lesson = folder / "01-tables.ipynb"
-    language = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
-    cells.insert(0, new_markdown_cell("# Tables"))
-    nbformat.write(new_notebook(cells=cells, metadata=language), lesson)
-    pages = {"verdicts": f"# All verdicts\n\n{present.claims_tables(claims).data}\n"}
-    site.build(
-        source, {"resolution": [lesson]}, folder / "site", title="A book", stamp="Made up",
-        extra_pages=pages, attached=files, strict=True,
-    )  # fmt: skip
-    return Path(shutil.move(folder / "site", tmp_path_factory.mktemp("elsewhere") / "book"))
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "book"
+    return build(tmp_path_factory.mktemp("built"), elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +40,14 @@ def look(browser, book):
     """Opens a page of the book in a window of a width."""
     opened = []
 
-    def look(name, width, media="screen"):
+    def look(name, width, media="screen", theme="light"):
         page = browser.new_page(viewport={"width": width, "height": 900})
         opened.append(page)
         page.emulate_media(media=media)
+        for key in ("mode", "theme"):
+            page.add_init_script(f"localStorage.setItem('{key}', '{theme}')")
         page.goto((book / name).as_uri())
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
         return page
 
     yield look
@@ -200,7 +74,20 @@ def cut(page):
 def test_no_table_is_cut_on_a_desktop(look, name, width):
     page = look(name, width)
     page.locator("details.kd-runs").evaluate_all("all => all.forEach(d => d.open = true)")
+    assert REAL in page.locator(".kd-claims thead").first.inner_text()
     assert cut(page) == []
+
+
+def test_sentences_have_room_beside_verdicts_of_other_data(look):
+    cells = look(VERDICTS_PAGE, 1280).locator(".kd-claims td[data-label='must hold']")
+    assert cells.evaluate_all("all => Math.min(...all.map(c => c.clientWidth))") >= 140
+
+
+def test_code_is_not_cut_on_a_desktop(look):
+    code = look(LESSON, 1280).locator("div.cell_input pre")
+    widths = code.evaluate_all("all => all.map(p => [p.scrollWidth, p.clientWidth])")
+    assert len(widths) > 1
+    assert [needed for needed, room in widths if needed > room] == []
 
 
 @pytest.mark.parametrize("name", ["index.html", "resolution/index.html", LESSON, VERDICTS_PAGE])
@@ -226,10 +113,12 @@ def test_a_wide_table_moves_below_its_first_column_on_a_telephone_and_says_so(lo
 def test_sentences_are_stacked_on_a_telephone(look):
     page = look(VERDICTS_PAGE, 390)
     assert cut(page) == []
-    label = page.locator(".kd-claims td").first.evaluate(
-        "c => getComputedStyle(c,'::before').content"
+    labels = (
+        page.locator(".kd-claims tbody tr")
+        .first.locator("td")
+        .evaluate_all("all => all.map(c => getComputedStyle(c, '::before').content)")
     )
-    assert label == '"the paper says"' or label == '"must hold"'
+    assert labels[:3] == [f'"{REAL}"', '"must hold"', '"how"']
 
 
 @pytest.mark.parametrize("name", [LESSON, VERDICTS_PAGE])
@@ -255,7 +144,7 @@ def test_nothing_is_cut_in_print(look, name):
 def test_each_artifact_leads_to_its_files_command_and_runs(look, book):
     page = look(LESSON, 1280)
     lines = page.locator(".kd-evidence")
-    assert lines.count() == 4
+    assert lines.count() == 5
     for line in lines.all():
         links = line.locator("a")
         assert links.first.is_visible()
@@ -287,6 +176,18 @@ def test_chips_have_words_and_colours(look):
     assert len(set(colours)) == len(VERDICTS)
 
 
+def test_in_the_dark_drawings_are_inverted_and_pictures_are_not(look):
+    page = look(LESSON, 1280, theme="dark")
+    style = "all => all.map(i => [getComputedStyle(i).filter, getComputedStyle(i).backgroundColor])"
+    drawn = page.locator("img.kd-drawn").evaluate_all(style)
+    pictures = page.locator("img.kd-figure:not(.kd-drawn)").evaluate_all(style)
+    clips = page.locator(".kd-clip img").evaluate_all(style)
+    assert ["invert" in kind for kind, _ in drawn] == [True]
+    # Pictures keep their colours, on a panel of their own; clips need none.
+    assert pictures == [["none", "rgb(255, 255, 255)"]]
+    assert clips == [["none", "rgba(0, 0, 0, 0)"]] * 2
+
+
 def test_text_stands_left_and_numbers_right(look):
     page = look(LESSON, 1280)
     sides = page.locator(".kd-scroll").first.locator("tbody tr").first.locator("th, td")
@@ -300,16 +201,11 @@ PAGES = ["index.html", "references.html", "resolution/index.html", LESSON, VERDI
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
-def test_axe_finds_no_serious_fault(browser, book, name, theme, width):
+def test_axe_finds_no_serious_fault(look, name, theme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
-    page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
-    page.goto((book / name).as_uri())
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    page = look(name, width, theme=theme)
     # Style sheets cannot be loaded a second time from a file.
     found = axe.run(page, options={"preload": False}).response["violations"]
-    page.close()
     grave = [v for v in found if v["impact"] in ("serious", "critical")]
     assert grave == [], [(v["id"], v["nodes"][0]["html"][:200]) for v in grave]
 

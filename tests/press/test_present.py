@@ -71,6 +71,14 @@ def test_a_shown_artifact_says_where_it_is_from(tmp_path, monkeypatch):
     assert "nothing was trained for it." in present.show(chapter, "reskd/true-size").data
 
 
+def test_what_a_lesson_makes_of_runs_says_which_data_they_are_of(tmp_path):
+    chapter = Chapter("resolution", Setting(profile="smoke", store=str(tmp_path)))
+    shown = present.stamped(chapter, present.HTML("<p>A</p>"), "reskd/targets", "reskd/resolutions")
+    body, caption = shown.data.split("<figcaption>")
+    assert body == '<figure class="kd-artifact"><p>A</p>'
+    assert caption.startswith("From generated clips; profile smoke, 1 seed. These numbers are no")
+
+
 def test_a_figure_says_what_was_found_to_those_who_do_not_see_it(tmp_path, monkeypatch):
     where = {"store": str(tmp_path / "s"), "results": str(tmp_path / "r")}
     chapter = Chapter("resolution", Setting(profile="smoke", **where))

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from pybtex.database import parse_file
 
 from kdlib.press import site
 from kdlib.press.notebooks import ROOT
@@ -22,6 +23,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link
 def notebook(path: Path, title: str, *outputs: nbformat.NotebookNode) -> Path:
     cells = [
         new_markdown_cell(f"# {title}\n\nWith $x^2$."),
+        new_code_cell('chapter = open_chapter("zeta")'),
         new_code_cell("f()", outputs=list(outputs)),
     ]
     language = {"name": "python", "pygments_lexer": "ipython3"}
@@ -37,6 +39,8 @@ def sources(tmp_path_factory) -> tuple[Path, dict[str, list[Path]]]:
     book.mkdir()
     (book / "_site").symlink_to(ROOT / "book" / "_site")
     (book / "index.md").write_text("# The book\n")
+    for name in ("references.md", "references.bib"):
+        shutil.copy(ROOT / "book" / name, book)
     for order, name in enumerate(["zeta", "alpha"]):
         (book / name).mkdir()
         (book / name / "index.md").write_text(
@@ -122,6 +126,23 @@ def test_tables_and_verdicts_arrive_and_are_styled(built):
     style = (built / "_static" / "artifacts.css").read_text()
     for verdict in VERDICTS:
         assert f".verdict-{verdict.replace(' ', '-')} {{" in style
+
+
+def test_how_a_lesson_opens_is_one_line_until_it_is_unfolded(built):
+    text = (built / "zeta/01-lesson.html").read_text()
+    (folded,) = re.findall(r'<details class="[^"]*hide.*?</details>', text, re.DOTALL)
+    assert "How the chapter is opened" in folded.partition("</summary>")[0]
+    assert "open_chapter" in folded.partition("</summary>")[2]
+
+
+def test_every_paper_is_a_link_to_it(built):
+    entries = parse_file(ROOT / "book/references.bib").entries
+    text = (built / "references.html").read_text()
+    papers = re.findall(r'<div class="citation" id="[^"]*">(.*?)</div>', text, re.DOTALL)
+    assert len(papers) == len(entries)
+    assert [paper for paper in papers if 'href="https://' not in paper] == []
+    (link,) = re.findall(r'href="([^"]*references\.bib)"', text)
+    assert parse_file(built / link).entries.keys() == entries.keys()
 
 
 def test_every_page_says_where_its_numbers_are_from(built):

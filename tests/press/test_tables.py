@@ -62,6 +62,7 @@ def test_numbers_are_told_from_text():
             "printed": ["84.20"],
             "missing": ["–"],
             "minutes": ["6.4"],
+            "tiny": ["8.3e-08"],
             "share": ["10%"],
             "old": ["21.4 ± 5.0"],
             "elsewhere": ["+3.9 [-2.5, 11.6]"],
@@ -72,7 +73,7 @@ def test_numbers_are_told_from_text():
     kinds = dict(re.findall('class="([a-z ]*)" data-label="(.*?)"', shown))
     numeric = re.findall('class="num" data-label="(.*?)"', shown)
     assert kinds
-    assert numeric == ["interval", "printed", "minutes", "share", "old", "elsewhere"]
+    assert numeric == ["interval", "printed", "minutes", "tiny", "share", "old", "elsewhere"]
 
 
 def test_an_interval_may_wrap_before_its_bounds_only():
