@@ -1,15 +1,18 @@
 """The local engine: worker processes that execute planned runs, one progress bar, safe to stop.
 
-Workers live as long as the engine and take one run at a time. A worker that dies fails its own run
-only, and another takes its place; what it had trained goes on from its checkpoint at the next call.
+Workers take one run at a time, and wait a minute for the next call before they are ended: it takes
+seconds to start one, which the cells of a lesson would pay one by one. A worker that dies fails its
+own run only, and another takes its place; what it had trained goes on from its checkpoint at the
+next call.
 """
 
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 
@@ -20,6 +23,10 @@ from kdlib.runs.datasets import Datasets
 from kdlib.runs.signals import withheld
 from kdlib.runs.store import RunStore
 from kdlib.runs.worker import BUSY, DONE, EPOCH, FAILED, NOTE, Planned
+
+_PATIENCE_S = 60.0
+_idle: list["_Worker"] = []
+_idle_lock = threading.Lock()
 
 
 @dataclass
@@ -41,7 +48,7 @@ def run_all(
         return Outcome()
     store.check_writable()
     store.sweep()
-    workers = [_Worker(store, datasets, device) for _ in range(min(jobs, len(waiting)))]
+    workers = _hired(min(jobs, len(waiting)), device)
     bar = tqdm(
         total=sum(run.seconds for run in waiting.values()),
         desc=f"0/{len(waiting)} runs",
@@ -50,15 +57,55 @@ def run_all(
         # Notebooks show what comes by stderr as if it were an error.
         file=sys.stdout if "ipykernel" in sys.modules else None,
     )
+    outcome = None
     try:
-        return _drive(waiting, workers, bar)
+        outcome = _drive(waiting, workers, (store, datasets, device), bar)
+        return outcome
     finally:
-        for worker in workers:
-            worker.process.kill()
         bar.close()
+        # On a GPU they would hold memory of which there is little.
+        if outcome and device == "cpu":
+            _rest(workers)
+        else:
+            _end(workers)
 
 
-def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> Outcome:
+def _hired(count: int, device: str) -> list["_Worker"]:
+    """So many workers for this device, idle ones first that were started as new ones would be."""
+    environment = worker_environment(device)
+    with _idle_lock:
+        found = [worker for worker in _idle if worker.environment == environment][:count]
+        _idle[:] = [worker for worker in _idle if worker not in found]
+    return found + [_Worker(environment) for _ in range(count - len(found))]
+
+
+def _rest(workers: Sequence["_Worker"]) -> None:
+    """Let workers wait for the next call, but not for ever: they hold memory."""
+
+    def dismiss() -> None:
+        with _idle_lock:
+            gone = [worker for worker in workers if worker in _idle]
+            _idle[:] = [worker for worker in _idle if worker not in gone]
+        _end(gone)
+
+    with _idle_lock:
+        _idle.extend(workers)
+    timer = threading.Timer(_PATIENCE_S, dismiss)
+    timer.daemon = True
+    timer.start()
+
+
+def _end(workers: Iterable["_Worker"]) -> None:
+    for worker in workers:
+        worker.process.kill()
+
+
+def _drive(
+    waiting: dict[str, Planned],
+    workers: Sequence["_Worker"],
+    place: tuple[RunStore, Datasets, str],
+    bar: tqdm,
+) -> Outcome:
     outcome, unfinished = Outcome(), dict(waiting)
 
     def finish(key: str, failure: str | None) -> None:
@@ -82,7 +129,7 @@ def _drive(waiting: dict[str, Planned], workers: list["_Worker"], bar: tqdm) -> 
         for worker in workers:
             ready = (k for k, run in waiting.items() if not unfinished.keys() & set(run.needs))
             if worker.run is None and (key := next(ready, None)) is not None:
-                worker.give(waiting.pop(key))
+                worker.give(waiting.pop(key), place)
         active = {worker.connection: worker for worker in workers if worker.run is not None}
         for connection in wait(list(active)):
             worker = active[connection]  # type: ignore[index]
@@ -112,14 +159,16 @@ def worker_environment(device: str) -> dict[str, str]:
     # What a step frees is kept for the next one. glibc would give it back to the system, and fetch
     # it page by page again: 4 to 8 % of a step on a CPU.
     kept = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-    return {**kept, **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **hidden}
+    # pytest names each test there, and no worker would be like another.
+    given = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {**kept, **given, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **hidden}
 
 
 class _Worker:
     """A process and the run it is at."""
 
-    def __init__(self, store: RunStore, datasets: Datasets, device: str) -> None:
-        self.arguments = (store, datasets, device)
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
         self.run: Planned | None = None
         self.epochs = 0
         self._start()
@@ -131,10 +180,9 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "kdlib.runs.worker", str(far.fileno())],
                 pass_fds=[far.fileno()],
-                env=worker_environment(self.arguments[2]),
+                env=self.environment,
             )
         far.close()
-        self.connection.send(self.arguments)
 
     @property
     def current(self) -> tuple[Planned, int]:
@@ -142,13 +190,13 @@ class _Worker:
         assert self.run is not None
         return self.run, self.epochs
 
-    def give(self, run: Planned) -> None:
+    def give(self, run: Planned, place: tuple[RunStore, Datasets, str]) -> None:
         self.run, self.epochs = run, 0
         try:
-            self.connection.send(run)
+            self.connection.send((run, *place))
         except BrokenPipeError:
             self._start()
-            self.connection.send(run)
+            self.connection.send((run, *place))
 
     def receive(self) -> tuple[str, str]:
         """The next message; a dead process is a failed run and is replaced."""

@@ -34,10 +34,9 @@ def serve(connection: Connection) -> None:
     """Take one run after another until the engine hangs up."""
     torch.set_num_threads(1)
     warnings.showwarning = lambda message, *_: connection.send((NOTE, str(message)))
-    store, datasets, device = connection.recv()
     while True:
         try:
-            run = connection.recv()
+            run, store, datasets, device = connection.recv()
             connection.send(_attempt(run, store, datasets, device, connection))
         except (EOFError, BrokenPipeError):
             return

@@ -76,6 +76,54 @@ def test_a_student_starts_from_the_weights_of_another_run(go, planned, make_spec
         assert differing == fresh
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """The processes of workers that are started from now on; no earlier one waits."""
+    engine._end(engine._idle)
+    engine._idle.clear()
+    found, start_one = [], engine._Worker._start
+
+    def counted(worker):
+        start_one(worker)
+        found.append(worker.process)
+
+    monkeypatch.setattr(engine._Worker, "_start", counted)
+    return found
+
+
+def test_the_cells_of_a_lesson_start_workers_once(go, make_spec, started, monkeypatch):
+    """Unless these would find another environment, and not for ever."""
+    for seed in (0, 2):
+        assert len(go(make_spec(seed, epochs=1), make_spec(seed + 1, epochs=1)).trained) == 2
+    assert len(started) == 2
+    monkeypatch.setenv("A_SETTING_OF_ONES_OWN", "1")
+    monkeypatch.setattr(engine, "_PATIENCE_S", 0.2)
+    go(make_spec(4, epochs=1), jobs=1)
+    assert len(started) == 3
+    wait_for(lambda: started[2].poll() is not None)
+    assert started[0].poll() is None
+    assert len(engine._idle) == 2
+
+
+def test_no_worker_waits_after_a_stop(go, make_spec, started, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "_drive", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        go(make_spec(), make_spec(1))
+    wait_for(lambda: all(process.poll() is not None for process in started))
+    assert (len(started), engine._idle) == (2, [])
+
+
+def test_a_worker_that_died_while_it_waited_is_replaced(go, make_spec, started):
+    go(make_spec(epochs=1), jobs=1)
+    started[0].kill()
+    started[0].wait()
+    assert len(go(make_spec(1, epochs=1), jobs=1).trained) == 1
+    assert len(started) == 2
+
+
 def test_what_killed_processes_left_in_the_store_is_swept_first(go, make_spec, store, monkeypatch):
     swept = []
     monkeypatch.setattr(type(store), "sweep", lambda self: swept.append(self.root))

@@ -21,7 +21,7 @@ class Worker:
     def current(self):
         return self.run, self.epochs
 
-    def give(self, run):
+    def give(self, run, place):
         self.run, self.epochs = run, 0
 
     def receive(self):
@@ -51,7 +51,7 @@ def test_it_ends_at_its_end_and_never_beyond_however_shares_round():
     runs = {str(k): Planned(spec, str(k), (), SECONDS) for k in range(RUNS)}
     bar = Bar(sum(run.seconds for run in runs.values()))
     assert sum([SECONDS / EPOCHS] * EPOCHS * RUNS) > bar.total, "else rounding is not tried"
-    outcome = engine._drive(runs, [Worker()], bar)
+    outcome = engine._drive(runs, [Worker()], (), bar)
     assert len(outcome.trained) == RUNS
     assert max(bar.seen) <= bar.total
     assert abs(bar.n - bar.total) < 1e-12
