@@ -73,6 +73,7 @@ def test_a_loss_that_a_package_finds_by_name_is_followed_to_its_file(package):
 # Trains a teacher, then every method, in processes of their own: what each has loaded at its end.
 SCRIPT = """
 import json, os, sys
+import lightning_fabric, scipy.sparse.linalg, torchvision, torch._dynamo  # of others: once for all
 from dataclasses import replace
 from pathlib import Path
 from kdlib.clips.others import Others
