@@ -59,6 +59,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", FAULTS)
 def test_every_kind_of_fault_is_found(read):
     found = fuzz(Target("t", {"a": b"abc"}, read), 2, 0, seconds=0.1)
@@ -92,6 +93,7 @@ def test_each_whole_input_is_read(tmp_path):
         assert target.same is None or target.same(found), target.name
 
 
+@pytest.mark.slow
 def test_two_hundred_inputs_find_nothing():
     found = list(run(targets(), 200, int(os.environ.get("KDLIB_FUZZ_SEED", "1"))))
     assert {one.name: one.faults for one in found if one.faults} == {}

@@ -84,6 +84,7 @@ def test_from_files_to_an_answer_in_one_block(tmp_path):
     assert table.splitlines()[2].split()[0] == next(iter(answer))
 
 
+@pytest.mark.slow
 def test_losses_models_and_methods_stand_alone():
     _, (_, text), *_ = blocks("Your own code")
     made, parts = {}, text.split("options = ")

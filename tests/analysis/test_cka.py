@@ -177,6 +177,7 @@ def test_an_interval_resamples_batches_of_numerator_and_denominators_together():
     assert np.allclose([low.diagonal(), high.diagonal()], 1)
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_promise_with_few_batches():
     truth = drawn_map(1500, seed=99).values[0, 1]
     hits = 0

@@ -75,6 +75,7 @@ def test_the_audit_finds_what_is_known():
     assert "Table 8" not in "".join(found.what)  # the polynomial is best there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "gpu"])
 def test_every_profile_has_the_21_artifacts_and_shares_runs(profile):
     made = {study.artifact: study for study in studies(Setting(profile=profile))}

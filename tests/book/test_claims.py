@@ -303,6 +303,7 @@ def checks(name):
     return checks_of(importlib.import_module(f"book.{name}.checks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "check"),
     [(name, entry.check) for name in chapter_names() for entry in entries(name)],

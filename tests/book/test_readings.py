@@ -75,6 +75,7 @@ def test_a_reading_is_made_of_any_scores(chapter, right):
     assert told
 
 
+@pytest.mark.slow
 def test_readings_of_what_has_no_runs(chapter):
     without = [s for s in chapter.studies.values() if not s.runs]
     assert without

@@ -13,6 +13,7 @@ from kdlib.study.setting import Setting
 from kdlib.study.tables import published
 
 
+@pytest.mark.slow
 def test_recipes_of_the_appendix_are_those_of_the_paper_profile():
     table = recipe_table({})
     assert len(table) == 23

@@ -89,6 +89,7 @@ def test_a_start_that_floating_point_puts_one_frame_early():
     assert s.test_frames(np.array([236]), Sampling("dense", 8, 8, 10))[0, 3, 0] == 63
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "views"), [(8, 1), (16, 1), (25, 3), (7, 10)])
 def test_segments_at_every_length_against_fractions(frames, views):
     found = s.test_frames(LENGTHS, Sampling("segments", frames, views=views)).tolist()

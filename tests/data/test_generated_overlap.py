@@ -90,6 +90,7 @@ def test_a_neighbour_has_its_share_of_the_posterior(task, overlap):
     assert len(set(zip(label.tolist(), neighbour.tolist(), strict=True))) == pairs[task]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "overlap", "noise"),
     [("mix12", 1.0, 0.0), ("texmot12", 0.8, 0.2), ("image", 1.0, 0.1), ("motion12", 0.0, 0.4)],

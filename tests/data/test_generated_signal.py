@@ -66,6 +66,7 @@ def affine_flow(shown: Rendered) -> torch.Tensor:
     return torch.stack([*shift, turn, growth], -1)
 
 
+@pytest.mark.slow
 def test_motion_is_told_by_flow_and_not_by_a_frame():
     train, test = both(GeneratedSpec("motion12", 0), 600, 360, truth=True)
     moving = accuracy(affine_flow(train), train.labels, affine_flow(test), test.labels)
@@ -81,6 +82,7 @@ def hues(shown: Rendered) -> torch.Tensor:
     return F.normalize(colour - colour.mean(1, keepdim=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "classes", "by_flow", "by_hue"),
     [
@@ -121,6 +123,7 @@ def local_correlations(frames: torch.Tensor, reach: int = 2) -> torch.Tensor:
     return products / products[:, :1]
 
 
+@pytest.mark.slow
 def test_fine_detail_is_lost_at_half_the_resolution():
     train, test = both(GeneratedSpec("detail12", 0, size=48), 600, 360)
 
@@ -161,6 +164,7 @@ def test_the_rate_is_told_by_differences_and_not_by_a_frame():
     assert still < 0.34
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["motion12", "detail12"])
 @pytest.mark.parametrize("domain", ["source", "shifted"])
 def test_up_can_be_told(task, domain):
@@ -176,6 +180,7 @@ def test_up_can_be_told(task, domain):
     assert got > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["texmot12", "mix12", "image"])
 def test_classes_do_not_show_in_a_small_picture(task):
     spec = GeneratedSpec(task, 0)

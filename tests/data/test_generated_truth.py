@@ -27,6 +27,7 @@ def inside(layers: torch.Tensor, layer: int, margin: int) -> torch.Tensor:
 CRISP = [(task, 0.0) for task in ("motion12", "texmot12", "mix12", "actors", "rate", "order")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "overlap"), [*CRISP, ("texmot12", 1.0), ("mix12", 1.0)])
 @pytest.mark.parametrize("domain", ["source", "shifted"])
 def test_flow_carries_the_colours_of_every_layer(task, overlap, domain):

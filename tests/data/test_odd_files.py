@@ -149,6 +149,7 @@ def own_manifest(tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_verify_names_each_bad_file_and_no_other(corpus, own_manifest, tmp_path):
     report = verify(own_manifest("videos"), corpus.parents[1], tmp_path / "cache")
     assert report.undecodable.keys() == BAD

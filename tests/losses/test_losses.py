@@ -40,6 +40,7 @@ def test_a_typo_names_the_nearest():
         from kdlib.losses import dkd_los  # noqa: F401
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_for_is_imported():
     code = """
 import sys, kdlib.losses

@@ -40,6 +40,7 @@ def plain(p, q, cost, temperature, iterations=3000, regularization=0.1):
     return (plan * cost).sum((1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.3, 3.0, 30.0])
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
 def test_at_its_default_settings_value_and_gradient_are_the_converged_ones(scale, kind):

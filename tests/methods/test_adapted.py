@@ -105,6 +105,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "role"), CASES)
 def test_of_every_method(network, role):
     for name, options in EVERY:

@@ -98,6 +98,7 @@ def test_the_backbone_and_the_method_s_own_layers_learn_and_the_head_does_not(
     assert all(method.get_parameter(key).grad.abs().sum() > 0 for key in learnt if "weight" in key)
 
 
+@pytest.mark.slow
 def test_a_few_steps_on_one_batch_lower_the_loss_and_solve_the_task(name, small3d, moving):
     method, batch = make(name, small3d), moving(*CLIPS[name])
     optimizer = optimizer_of(method)
@@ -279,6 +280,7 @@ def source():
 RECIPE = Recipe(epochs=4, learning_rate=1e-3, batch_size=8)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bits_also_after_an_interruption(name, small3d, source, tmp_path):
     clips, states = source(name), []
     for seed in (0, 0, 1):

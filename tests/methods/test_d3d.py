@@ -129,6 +129,7 @@ def student(teacher):
     return RunSpec(SEEN, ModelSpec("s3dg", SMALL), RECIPE, MethodSpec("d3d", (teacher,)))
 
 
+@pytest.mark.slow
 def test_rehearsal_counts_the_teacher_in_training_alone(teacher, student):
     alone = rehearse(replace(student, method=MethodSpec()))
     work = rehearse(student)

@@ -112,6 +112,7 @@ def test_what_cannot_be_probed_is_named(batch):
         build("flow_probe", models.build("s3dg", 3, **SMALL), [])
 
 
+@pytest.mark.slow
 def test_rehearsal_of_true_size():
     data = replace(CLIPS, frames=64, size=224, known=("flow",), task="flow")
     recipe = replace(RECIPE, freeze=("backbone", "head"))

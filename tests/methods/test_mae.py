@@ -101,6 +101,7 @@ def test_controls_by_hand():
     torch.testing.assert_close(found["prediction"], method.step(batch_of(clips), 0).loss.detach())
 
 
+@pytest.mark.slow
 def test_training_beats_the_mean_and_the_neighbour():
     """Of clips that are alike but for a little noise."""
     torch.manual_seed(0)

@@ -195,6 +195,7 @@ def spec_of(case, **fields):
     return RunSpec(data, ModelSpec("vit", student), recipe, MethodSpec(name, made, options))
 
 
+@pytest.mark.slow
 def test_it_rehearses_with_and_without_memory(case):
     small = rehearse(spec_of(case))
     assert small.step.macs > small.evaluation.macs > 0

@@ -100,6 +100,7 @@ def test_equal_seeds_give_equal_losses_and_others_do_not(name):
     assert len({loss(seed) for seed in range(5)}) > 1
 
 
+@pytest.mark.slow
 def test_a_few_dozen_steps_on_one_batch_beat_a_guess(name):
     method, batch = make(name), batch_of(name)
     chance = torch.tensor(float(CHANCE[name])).log()
@@ -167,6 +168,7 @@ def test_data_that_do_not_fit_are_refused_before_anything_trains(name, fields, m
         rehearse(spec_of(name, OPTIONS[name][0], **fields))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_runs_are_judged_by_validation_loss_repeat_and_are_started_from(name, precision, tmp_path):
     options = OPTIONS[name][0]

@@ -88,6 +88,7 @@ PUBLISHED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "backbone", "classes", "clip", "millions", "gmacs"), PUBLISHED)
 def test_published_cost(name, backbone, classes, clip, millions, gmacs):
     measured = cost(name, classes, clip, backbone=backbone)

@@ -48,6 +48,7 @@ def test_it_is_torch_s_convolution_and_keeps_the_channel_last(channels, stride):
     assert maps.grad.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_networks_of_few_channels_have_exact_gradients_and_leave_memory_whole():
     done = subprocess.run(
         [sys.executable, "-c", STEPS],

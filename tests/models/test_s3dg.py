@@ -286,6 +286,7 @@ def test_options_are_checked(option):
         models.build("s3dg", 3, **option)
 
 
+@pytest.mark.slow
 def test_it_learns_with_norms_of_a_short_training():
     """Of flow towards two sides, in sixty steps; running statistics have settled by then."""
     model = models.build("s3dg", 2, sees="flow", norm_momentum=0.1, **SMALL)

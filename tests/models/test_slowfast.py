@@ -6,6 +6,7 @@ from kdlib.errors import UserError
 from kdlib.models.cost import cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "classes", "millions", "gmacs"),
     [

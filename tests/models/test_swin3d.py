@@ -8,6 +8,7 @@ from kdlib.models import swin3d
 THEIRS = {"swin3d_t": swin3d_t, "swin3d_s": swin3d_s, "swin3d_b": swin3d_b}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pixels", "side"), [(224, 7), (112, 4)])
 @pytest.mark.parametrize(
     ("backbone", "channels"), [("swin3d_t", 768), ("swin3d_s", 768), ("swin3d_b", 1024)]

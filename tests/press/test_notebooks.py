@@ -70,6 +70,7 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path):
         execute(tmp_path / "b.ipynb", tmp_path / "out.ipynb", {}, timeout_s=9)
 
 
+@pytest.mark.slow
 def test_an_executed_copy_has_the_outputs_the_parameters_and_the_key(tmp_path):
     notebook = write(
         tmp_path / "a.ipynb",
@@ -117,6 +118,7 @@ def test_two_notebooks_run_at_once(tmp_path):
         assert list(pool.map(run, sources)) == ["x\n", "y\n"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "timeout_s", "message"),
     [
@@ -154,6 +156,7 @@ def test_freshness_needs_a_whole_copy(tmp_path):
         assert not fresh(tmp_path / "a.ipynb", "")
 
 
+@pytest.mark.slow
 def test_an_interrupt_kills_the_kernel(tmp_path):
     write(tmp_path / "a.ipynb", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     call = (

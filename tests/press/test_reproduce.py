@@ -117,6 +117,7 @@ def test_what_is_lost_or_edited_is_made_again_and_a_lie_is_not_counted(setting, 
     assert "receipts" not in copy.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "books"), [(0, [False, True]), (3600, [True])])
 def test_a_book_after_each_long_chapter_and_the_library_in_the_last(
     setting, tmp_path, monkeypatch, patience, books

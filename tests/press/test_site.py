@@ -96,6 +96,7 @@ def loads(page: Path) -> Iterator[str]:
     yield from found
 
 
+@pytest.mark.slow
 def test_every_page_loads_local_files_only_and_they_exist(built):
     assert len(pages(built)) >= 6
     for page in pages(built):

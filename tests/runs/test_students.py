@@ -187,6 +187,7 @@ def test_a_student_may_have_any_network():
     assert set(models.names()) == MICRO.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MICRO)
 def test_the_loaded_network_can_be_exported_by_torch(name, tmp_path):
     torch.manual_seed(0)
@@ -282,6 +283,7 @@ def test_a_diverged_student_and_a_film_that_is_too_long(tmp_path, monkeypatch):
         infer(made, path)
 
 
+@pytest.mark.slow
 def test_keys_are_found_by_their_beginning(store, make_spec, planned, datasets):
     specs = [make_spec(seed) for seed in range(2)]
     run_all(planned(*specs)[0], store, datasets, device="cpu", jobs=1)

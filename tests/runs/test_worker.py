@@ -22,6 +22,7 @@ def attempt(monkeypatch, store, datasets, planned, make_spec):
     return go
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "message"),
     [
