@@ -106,14 +106,14 @@ def task_table(records: Records, setting: Setting) -> pd.DataFrame:
 
 
 def answers(
-    record: RunRecord, setting: Setting, seed: int = 0
+    record: RunRecord, setting: Setting, seed: int = 0, asked: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A pre-trained network's questions on held-out clips: scene, answered, chance, each (N,).
 
     They are the clips that its training is watched by, and more of other scenes.
-    seed: of what is drawn, such as turns.
+    seed: of what is drawn, such as turns. asked: so many clips; 0 leaves them to the profile.
     """
-    asked = scale_of("pretext", SCALES, setting).asked
+    asked = asked or scale_of("pretext", SCALES, setting).asked
     data = replace(record.spec.data, validation=asked)
     videos = setting.datasets.load(data)["validation"]
     source, method = clip_source(videos, data, "validation"), record.method().eval()

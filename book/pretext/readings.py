@@ -6,6 +6,7 @@ from typing import Any
 from book.pretext.measured import BASELINE
 from book.pretext.printed import over_three_teachers
 from book.pretext.regimes import GAINS
+from book.pretext.teachers import teachers_reading
 from kdlib.study.chapter import Records
 from kdlib.study.readings import Pairs, Reading, difference, gains, level, power, span
 from kdlib.study.regimes import regime_reading
@@ -153,6 +154,7 @@ READINGS = {
     "pretext/table-3": partial(taught, student="S", over="tasks"),
     "pretext/table-4": partial(taught, student="S", over="categories"),
     "pretext/tasks": tasks,
+    "pretext/teachers": teachers_reading,
     "pretext/pretraining": pretraining,
     "pretext/distillation": distillation,
     "pretext/ensembles": ensembles,

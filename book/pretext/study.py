@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from book.pretext import audit, maps, measured, runs, tables
+from book.pretext import audit, maps, measured, runs, tables, teachers
 from book.pretext.readings import READINGS
 from book.pretext.regimes import GAINS, regimes
 from book.pretext.runs import SHUFFLENET, Runs
@@ -97,6 +97,12 @@ def _beyond(made: Runs) -> list[Study]:
             "What ShuffleNet learnt: its own questions on held-out clips, and the target",
             partial(measured.task_table, setting=made.setting),
             runs.tasks(made, seeds),
+        ),
+        Study(
+            "pretext/teachers",
+            "What the teachers of Tables 1 to 4 learnt: their own questions on held-out clips",
+            partial(teachers.teacher_table, setting=made.setting),
+            teachers.pretrainings(made),
         ),
         Study(
             "pretext/pretraining",

@@ -7,12 +7,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kdlib.analysis.statistics import Interval
 from kdlib.study.chapter import Chapter, chapter_names
 from kdlib.study.setting import Setting
 
 # Of a table whose reading looks at more than scores, made up.
 VALUES = {
-    "pretext/tasks": pd.DataFrame({"task": ["PRP"], "answered %": [60.0], "chance %": [50.0]})
+    "pretext/tasks": pd.DataFrame({"task": ["PRP"], "answered %": [60.0], "chance %": [50.0]}),
+    "pretext/teachers": pd.DataFrame(
+        [
+            {
+                "network": "R21D",
+                "task": task,
+                "difficulty": "–",
+                "videos": 800,
+                "from": where,
+                "above chance": above,
+            }
+            for task, where, above in (
+                ("PRP", "source", Interval(0.5, -2.0, 3.0, 16, "t")),
+                ("RSPNet", "shifted", Interval(4.0, 1.0, 7.0, 16, "t")),
+                ("VCOP", "source", Interval(78.0, 70.0, 86.0, 16, "t")),
+            )
+        ]
+    ),
 }
 TRACED = {"sakd/figure-2", "sakd/figure-3", "sakd/figure-4", "sakd/figure-5", "sakd/figure-6"}
 
@@ -122,3 +140,14 @@ def test_a_selection_that_stays_is_told_from_chance():
     assert "chance would give 2.0. In all 4 samples" in found
     found = chapter.study("sakd/figure-2").read(None, {"KD": [record(0, 1)]}).found
     assert found == "KD: 0.20 at the first selection, 0.40 at the last."
+
+
+def test_teachers_that_guess_are_named():
+    from book.pretext.teachers import teachers_reading
+
+    found = teachers_reading(VALUES["pretext/teachers"], {}).found
+    assert found == (
+        "Of 3 teachers 2 answer more than a guess. "
+        "Not told from one that guesses: R21D PRP 800. "
+        "Above it by less than 10 points: R21D RSPNet 800 shifted (+4.0)."
+    )
