@@ -9,19 +9,19 @@ videos that what it learnt outlasts fine-tuning. Over six seeds pre-training gai
 (mean of both networks) and the best single teacher's student 8.4, against 7.0 and 5.3 with 30
 epochs and twice the clips in pre-training; with 16 epochs R21D learns too little of the labels.
 
-Pre-trainings were chosen by their own questions, on videos of two to three other seeds. In batches
-of 32 ShuffleNet's VCOP (200 steps) was learnt on one of two seeds, and on that one not on every
-processor; in batches of 16 (400 steps, as many clips) on three of three: 93 to 97 %. RSPNet in
-batches of 16 at 4e-3 tells speeds apart on ShuffleNet (97 and 99 % after 600 steps), and hardly
-does at 1e-3 (51 and 63 %); at momentum 0.95 its appearance is no better than a guess. On another
-processor one seed of three was learnt so (53, 53, 100 %), and two of three with twice the steps, at
-momentum 0.97 or at 0.96; with speeds eight times apart one or, at 0.97, two; with smaller or larger
-rates, batches of 8, 24 or 32 or a longer warm-up one or none. One of the seeds was learnt by none of
-these fourteen: whether it is learnt is luck, and no setting was changed for it. R21D does not learn
-the speeds in any way tried, but fine-tuned over six seeds after each of three pre-trainings it
-gains 4, 5 and 9 points at 1e-3, and 0, -2 and -6 at 4e-3; with other tasks 1e-3 is no better. PRP
-of two rates is learnt late: after 400 steps 53 and 82 %, after 600 59 and 84 %, and by R21D not at
-all. VCOP of five clips is learnt by neither.
+Pre-trainings were chosen by their own questions, on videos of two to three other seeds. In
+batches of 32 ShuffleNet's VCOP (200 steps) was learnt on one of two seeds, and on that one not on
+every processor; in batches of 16 (400 steps, as many clips) on three of three: 93 to 97 %. RSPNet
+in batches of 16 at 4e-3 tells speeds apart on ShuffleNet (97 and 99 % after 600 steps), and
+hardly does at 1e-3 (51 and 63 %); at momentum 0.95 its appearance is no better than a guess. On
+another processor one seed of three was learnt so (53, 53, 100 %), and two of three with twice the
+steps, at momentum 0.97 or at 0.96; with speeds eight times apart one or, at 0.97, two; with
+smaller or larger rates, batches of 8, 24 or 32 or a longer warm-up one or none. One of the seeds
+was learnt by none of these fourteen: whether it is learnt is luck, and no setting was changed for
+it. R21D does not learn the speeds in any way tried, but fine-tuned over six seeds after each of
+three pre-trainings it gains 4, 5 and 9 points at 1e-3, and 0, -2 and -6 at 4e-3; with other tasks
+1e-3 is no better. PRP of two rates is learnt late: after 400 steps 53 and 82 %, after 600 59 and
+84 %, and by R21D not at all. VCOP of five clips is learnt by neither.
 
 PRP with a quarter of its decoder's channels takes four fifths of the time, and a network fine-tuned
 after it was 2 points worse over four seeds. That was not taken.
