@@ -42,7 +42,7 @@ def teacher_table(records: Records, setting: Setting) -> pd.DataFrame:
     """A row a pre-training, and in which tables it stands: what of its questions on held-out clips
     it answers, and by how many points that is above chance, with its interval over scenes.
 
-    Of each half of the clips of `measured.task_table`.
+    Each is asked of half of the clips of `measured.task_table`.
     """
     asked = scale_of("pretext", SCALES, setting).asked // 2
     tables: dict[Any, list[str]] = {}

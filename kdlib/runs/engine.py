@@ -57,17 +57,16 @@ def run_all(
         # Notebooks show what comes by stderr as if it were an error.
         file=sys.stdout if "ipykernel" in sys.modules else None,
     )
-    outcome = None
     try:
         outcome = _drive(waiting, workers, (store, datasets, device), bar)
-        return outcome
+    except BaseException:
+        _end(workers)
+        raise
     finally:
         bar.close()
-        # On a GPU they would hold memory of which there is little.
-        if outcome and device == "cpu":
-            _rest(workers)
-        else:
-            _end(workers)
+    # On a GPU they would hold memory of which there is little.
+    (_rest if device == "cpu" else _end)(workers)
+    return outcome
 
 
 def _hired(count: int, device: str) -> list["_Worker"]:

@@ -44,7 +44,8 @@ def telling_words(chapter: str) -> Iterator[None]:
             numbers, rows = _rows(path)
             for number, row in zip(numbers, rows, strict=True):
                 for name, cell in zip(rows[0], row, strict=True):
-                    if found and found[1] in (cell, *_PARTS.split(cell)):
+                    parts = {cell, *cell.split("/"), *filter(None, _PARTS.split(cell))}
+                    if found and found[1] in parts:
                         raise UserError(
                             f"{_shown(path)}, line {number}, {name}: {cell!r} is no number"
                         ) from error

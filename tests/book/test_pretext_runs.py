@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from book.pretext import maps, measured, runs
+from book.pretext import maps, measured, runs, teachers
 from book.pretext.checks import SINGLE
 from book.pretext.printed import numbers
 from book.pretext.runs import DIFFICULTIES, NETWORKS, R21D, ROLES_OF, SHUFFLENET, TASKS, Runs
@@ -35,6 +35,14 @@ def tables_of(made):
         runs.sources(made, SEEDS),
         runs.categories(made, SEEDS),
     )
+
+
+def test_the_teachers_that_are_asked_are_those_of_the_tables(made):
+    asked = {spec for (spec,) in teachers.pretrainings(made).values()}
+    tuned = [s for table in tables_of(made) for s in of(table, "T1", "T2", "T3")]
+    assert asked == {spec.start.run for spec in tuned}
+    (first,) = teachers.pretrainings(made)["1", "10k", "T2"]
+    assert first == made.pretraining(runs.Pretraining(R21D, "RSPNet", made.scale.subsets[0]))
 
 
 def test_a_student_is_taught_by_the_teachers_of_its_row(made):
@@ -273,3 +281,25 @@ def test_maps_are_of_test_clips_and_symmetric_for_one_network(trained):
     between = maps.layer_map(shuffle, other, setting)
     assert between.values.shape == tuple(len(names) for names in between.names)
     assert maps.blocks(shuffle, setting) == maps.blocks(shuffle, setting)
+
+
+@pytest.mark.slow
+def test_a_teacher_s_row_is_of_its_own_questions(trained):
+    setting, (vcop, *_) = trained
+    scenes, answered, chance = measured.answers(vcop, setting, asked=24)
+    groups = {("2", SHUFFLENET, "VCOP", "T1"): [vcop], ("4", "Non-contrastive", "T2"): [vcop]}
+    (row,) = teachers.teacher_table(groups, setting).to_dict("records")
+    assert len(answered) == runs.SCALES["smoke"].asked // 2
+    above = row.pop(teachers.ABOVE)
+    assert above.estimate == pytest.approx(100 * (answered - chance).mean())
+    assert above.n == len(set(scenes))
+    assert row == {
+        "network": SHUFFLENET,
+        "task": "VCOP",
+        "difficulty": "3 clips",
+        "videos": Runs(setting).scale.subsets[2],
+        "from": "source",
+        "tables": "2, 4",
+        "answered %": round(100 * float(answered.mean()), 1),
+        "chance %": 16.7,
+    }

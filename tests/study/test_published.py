@@ -112,6 +112,15 @@ def test_a_misprint_of_a_chapter_s_paper_is_named(
         make()
 
 
+def test_half_a_cell_that_is_empty_is_not_looked_for_behind_a_bracket(table):
+    table.write_text("method (T1),top-1 %\nKD (T2),61.9/\n")
+    with (
+        pytest.raises(UserError, match=r"line 2, top-1 %: '61\.9/' is no number"),
+        telling_words("some"),
+    ):
+        float("")
+
+
 def test_other_faults_are_left_as_they_are(table):
     for fault in (ValueError("could not convert string to float: 'of the code'"), KeyError("x")):
         with pytest.raises(type(fault)), telling_words("some"):
